@@ -1,0 +1,32 @@
+//! The boundary outside a component: the testing world of this thread.
+
+use jiff::Timestamp;
+
+use crate::http::{Error, Request, Response};
+use crate::log::Level;
+use crate::testing::world::with_world;
+use crate::{Gap, Point};
+
+pub async fn send(request: Request) -> Result<Response, Error> {
+    with_world(|world| world.answer(request))
+}
+
+pub fn emit(points: Vec<Point>) -> Result<(), String> {
+    with_world(|world| world.emit(points))
+}
+
+pub fn gap(gap: Gap) -> Result<(), String> {
+    with_world(|world| world.gap(gap))
+}
+
+pub fn setting(key: &str) -> Option<String> {
+    with_world(|world| world.setting(key))
+}
+
+pub fn log(level: Level, message: &str) {
+    with_world(|world| world.log(level, message));
+}
+
+pub fn now() -> Timestamp {
+    with_world(|world| world.now())
+}

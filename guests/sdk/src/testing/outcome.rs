@@ -1,0 +1,109 @@
+//! Everything that a collector said and asked in one run, and its text.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use crate::http::Request;
+use crate::log::Level;
+use crate::{Fault, Gap, Point};
+
+/// What came of a run in a testing [`World`](super::World).
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    pub points: Vec<Point>,
+    pub gaps: Vec<Gap>,
+    pub fault: Option<Fault>,
+    pub requests: Vec<Request>,
+    pub log: Vec<(Level, String)>,
+    /// Exchanges of the fixture that nobody asked for.
+    pub left: Vec<String>,
+    /// The series of the manifest.
+    pub declared: BTreeSet<String>,
+}
+
+impl Outcome {
+    /// The value of a series' only point.
+    pub fn value(&self, series: &str) -> Option<f64> {
+        let mut values = self.points.iter().filter(|p| p.series == series).map(|p| p.value);
+        values.next().filter(|_| values.next().is_none())
+    }
+
+    /// Why a series has no value.
+    pub fn gap(&self, series: &str) -> Option<&str> {
+        self.gaps.iter().find(|g| g.series == series).map(|g| g.reason.as_str())
+    }
+
+    /// Declared series that are neither a point nor a gap: forgotten.
+    pub fn forgotten(&self) -> Vec<&str> {
+        let said =
+            |name: &str| self.points.iter().any(|p| p.series == name) || self.gaps.iter().any(|g| g.series == name);
+        self.declared.iter().map(String::as_str).filter(|name| !said(name)).collect()
+    }
+
+    /// The golden text: fault, points, gaps, requests, log; each sorted, as the order in which they came says nothing.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        if let Some(fault) = &self.fault {
+            let blame = format!("{:?}", fault.blame).to_lowercase();
+            let _ = writeln!(text, "fault {blame} {}: {}\n", fault.reason.word(), fault.message);
+        }
+        let tags = |p: &Point| if p.tags.is_empty() { String::new() } else { format!("{{{}}}", p.tags.join(",")) };
+        section(&mut text, "points", self.points.iter().map(|p| format!("{}{} {}", p.series, tags(p), p.value)));
+        section(&mut text, "gaps", self.gaps.iter().map(|g| format!("{}: {}", g.series, g.reason)));
+        section(&mut text, "requests", self.requests.iter().map(Request::golden_line));
+        section(&mut text, "log", self.log.iter().map(|(level, line)| format!("{level:?}: {line}")));
+        text
+    }
+}
+
+fn section(text: &mut String, title: &str, lines: impl Iterator<Item = String>) {
+    let mut lines: Vec<String> = lines.collect();
+    if lines.is_empty() {
+        return;
+    }
+    lines.sort();
+    let _ = writeln!(text, "{title} ({})", lines.len());
+    for line in lines {
+        let _ = writeln!(text, "  {line}");
+    }
+}
+
+impl Request {
+    pub fn upstream(&self) -> &str {
+        &self.upstream
+    }
+
+    pub fn method(&self) -> &str {
+        self.method
+    }
+
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The value of a query parameter.
+    pub fn query_value(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+
+    /// The body as JSON; null where there is none or it is something else.
+    pub fn body_json(&self) -> serde_json::Value {
+        self.body.as_deref().and_then(|b| serde_json::from_slice(b).ok()).unwrap_or_default()
+    }
+
+    fn golden_line(&self) -> String {
+        let query: Vec<String> = self.query.iter().map(|(n, v)| format!("{n}={v}")).collect();
+        let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
+        let body = match (self.body_json(), &self.body) {
+            // A GraphQL document is long and the same each time; its name and variables say what was asked.
+            (serde_json::Value::Object(o), _) if o.contains_key("query") => {
+                let name = o["query"].as_str().and_then(|q| q.split(['(', '{']).next()).unwrap_or_default();
+                format!(" {} {}", name.trim(), o.get("variables").unwrap_or(&serde_json::Value::Null))
+            }
+            (serde_json::Value::Null, None) => String::new(),
+            (serde_json::Value::Null, Some(body)) => format!(" {} bytes", body.len()),
+            (json, _) => format!(" {json}"),
+        };
+        format!("{} {} {}{query}{body}", self.upstream, self.method, self.path)
+    }
+}

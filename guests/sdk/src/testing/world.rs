@@ -1,0 +1,148 @@
+//! The world that a collector sees when it runs natively: a clock, settings, and something that answers.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use jiff::Timestamp;
+
+use super::Outcome;
+use super::case::{Case, Player};
+use crate::http::{Error, Request, Response};
+use crate::log::Level;
+use crate::{Collector, Gap, Point};
+
+thread_local! {
+    static WORLD: RefCell<Option<World>> = const { RefCell::new(None) };
+}
+
+type Answering = Box<dyn FnMut(&Request) -> Result<Response, Error>>;
+
+/// What a collector meets when it runs natively. It holds points to the same rules about series and values as the host.
+pub struct World {
+    now: Timestamp,
+    settings: BTreeMap<String, String>,
+    declared: BTreeSet<String>,
+    upstreams: Answering,
+    player: Option<Player>,
+    outcome: Outcome,
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("World").field("now", &self.now).field("outcome", &self.outcome).finish_non_exhaustive()
+    }
+}
+
+impl World {
+    /// A world for the collector of this `collector.toml` (its text), in which nothing answers yet.
+    ///
+    /// # Panics
+    /// Where the text is not a manifest: this is for tests.
+    pub fn new(manifest: &str, now: Timestamp) -> World {
+        let manifest: toml::Table = manifest.parse().unwrap_or_else(|e| panic!("collector.toml is not TOML: {e}"));
+        let mut settings = BTreeMap::new();
+        for (key, setting) in manifest.get("settings").and_then(toml::Value::as_table).into_iter().flatten() {
+            match setting.get("default") {
+                Some(toml::Value::String(text)) => drop(settings.insert(key.clone(), text.clone())),
+                Some(other) => drop(settings.insert(key.clone(), other.to_string())),
+                None => {}
+            }
+        }
+        let series = manifest.get("series").and_then(toml::Value::as_array).into_iter().flatten();
+        let declared = series.filter_map(|s| s.get("name")?.as_str().map(str::to_owned)).collect();
+        let nobody = |_: &Request| panic!("nothing answers in this world");
+        World { now, settings, declared, upstreams: Box::new(nobody), player: None, outcome: Outcome::default() }
+    }
+
+    /// The world of a fixture.
+    ///
+    /// # Panics
+    /// Where the text is not a manifest.
+    pub fn of_case(manifest: &str, case: &Case) -> World {
+        let mut world = World::new(manifest, case.now);
+        world.settings.extend(case.settings.clone());
+        world.player = Some(Player::new(case));
+        world
+    }
+
+    /// Sets a setting.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: &str) -> World {
+        self.settings.insert(key.into(), value.into());
+        self
+    }
+
+    /// Lets the upstreams answer.
+    #[must_use]
+    pub fn answering(mut self, upstreams: impl FnMut(&Request) -> Result<Response, Error> + 'static) -> World {
+        self.upstreams = Box::new(upstreams);
+        self
+    }
+
+    pub(crate) fn answer(&mut self, request: Request) -> Result<Response, Error> {
+        let answer = match &mut self.player {
+            Some(player) => player.answer(&request),
+            None => (self.upstreams)(&request),
+        };
+        self.outcome.requests.push(request);
+        answer
+    }
+
+    pub(crate) fn emit(&mut self, points: Vec<Point>) -> Result<(), String> {
+        let mut refused = Ok(());
+        for point in points {
+            let taken = self.outcome.points.iter().any(|p| p.series == point.series && p.tags == point.tags);
+            let why = match &point {
+                p if !self.declared.contains(&p.series) => "the manifest does not declare it",
+                p if !p.value.is_finite() => "its value is not finite",
+                _ if taken => "it was emitted before with the same tags",
+                _ => {
+                    self.outcome.points.push(point);
+                    continue;
+                }
+            };
+            refused = refused.and(Err(format!("series {} was refused: {why}", point.series)));
+        }
+        refused
+    }
+
+    pub(crate) fn gap(&mut self, gap: Gap) -> Result<(), String> {
+        if !self.declared.contains(&gap.series) {
+            return Err(format!("gap {} was refused: the manifest does not declare the series", gap.series));
+        }
+        self.outcome.gaps.push(gap);
+        Ok(())
+    }
+
+    pub(crate) fn setting(&self, key: &str) -> Option<String> {
+        self.settings.get(key).cloned()
+    }
+
+    pub(crate) fn log(&mut self, level: Level, message: &str) {
+        self.outcome.log.push((level, message.into()));
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.now
+    }
+}
+
+pub(crate) fn with_world<T>(f: impl FnOnce(&mut World) -> T) -> T {
+    WORLD.with_borrow_mut(|world| match world {
+        Some(world) => f(world),
+        None => panic!("outside a component a collector runs inside collector_sdk::testing::run"),
+    })
+}
+
+/// Runs a collector once in a world, to its end.
+///
+/// # Panics
+/// Where the collector waits for anything but its requests, as it then would for ever.
+pub fn run<C: Collector>(world: World) -> Outcome {
+    WORLD.set(Some(world));
+    let fault = futures::executor::block_on(C::collect()).err();
+    let Some(world) = WORLD.take() else { panic!("the world is gone") };
+    let left = world.player.map(|p| p.left()).unwrap_or_default();
+    Outcome { fault, left, declared: world.declared, ..world.outcome }
+}

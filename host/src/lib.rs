@@ -1,0 +1,9 @@
+//! A host that runs metric collectors as sandboxed WASI components.
+//!
+//! ARCHITECTURE.md has the levels; a module uses only modules of lower ones.
+
+pub mod catalog;
+pub mod clock;
+pub mod limits;
+pub mod model;
+pub mod policy;

@@ -1,0 +1,19 @@
+//! Values only: what is collected, how it went, what is said about it. No I/O, no async, nothing that fails but parsing.
+
+mod cycle;
+mod event;
+mod fault;
+mod manifest;
+mod name;
+mod point;
+mod secret;
+
+pub use cycle::{CycleOutcome, CycleSummary, RunSummary, SinkSummary, Transfer};
+pub use event::Event;
+pub use fault::{Blame, Fault, Reason};
+pub use manifest::{
+    Asked, CONTRACT, ContractVersion, Kind, Manifest, ManifestError, Series, SettingDecl, SettingKind,
+};
+pub use name::{Name, NameError};
+pub use point::{Gap, Outcome, Point, TagSet};
+pub use secret::{Redactor, Secret};

@@ -1,0 +1,77 @@
+//! Names of collectors, upstreams, credentials and sinks: they become file names, tags and configuration keys.
+
+use std::borrow::Borrow;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A lower-case name: letters, digits, `_` and `-`, beginning with a letter, at most 64 bytes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Name(Box<str>);
+
+/// What a name may not be.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{0:?} is not a name: letters a to z, digits, `_` and `-`, beginning with a letter, at most 64 bytes")]
+pub struct NameError(String);
+
+impl Name {
+    /// The name, if it is one.
+    ///
+    /// # Errors
+    /// Where the text breaks one of the rules above.
+    pub fn new(text: impl Into<String>) -> Result<Name, NameError> {
+        let text = text.into();
+        let is_first = |b: u8| b.is_ascii_lowercase();
+        let is_other = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-';
+        let ok = text.len() <= 64 && text.bytes().next().is_some_and(is_first) && text.bytes().all(is_other);
+        if ok { Ok(Name(text.into())) } else { Err(NameError(text.chars().take(80).collect())) }
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Name {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Name, NameError> {
+        Name::new(text)
+    }
+}
+
+impl From<Name> for String {
+    fn from(name: Name) -> String {
+        name.0.into()
+    }
+}
+
+impl Borrow<str> for Name {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_lower_case_and_begins_with_a_letter() {
+        for good in ["github", "health_fom", "github-infra", "a", "c2"] {
+            assert_eq!(Name::new(good).unwrap().as_str(), good);
+        }
+        let long = "a".repeat(65);
+        for bad in ["", "GitHub", "2c", "-x", "a b", "a/b", "../x", "é", long.as_str()] {
+            assert!(Name::new(bad).is_err(), "{bad}");
+        }
+    }
+}

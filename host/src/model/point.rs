@@ -1,0 +1,126 @@
+//! Points and gaps as the host keeps them, and the outcome of a run.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+
+/// Tags of a point: `key:value`, sorted, each once, in one allocation.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TagSet(Box<str>);
+
+/// Stands between tags; no tag can contain it.
+const SEPARATOR: char = '\n';
+
+impl TagSet {
+    /// The set of these tags. They hold no line break; the host refuses control characters in tags.
+    pub fn new<'a>(tags: impl IntoIterator<Item = &'a str>) -> TagSet {
+        let mut tags: Vec<&str> = tags.into_iter().collect();
+        tags.sort_unstable();
+        tags.dedup();
+        TagSet(tags.join("\n").into())
+    }
+
+    /// The tags, sorted.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.split(SEPARATOR).filter(|tag| !tag.is_empty())
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Display for TagSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, tag) in self.iter().enumerate() {
+            write!(f, "{}{tag}", if n > 0 { "," } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+impl Serialize for TagSet {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
+}
+
+/// A value of a series, without time: that is the cycle's.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Point {
+    pub series: Arc<str>,
+    /// Finite.
+    pub value: f64,
+    #[serde(skip_serializing_if = "TagSet::is_empty")]
+    pub tags: TagSet,
+}
+
+/// A declared series without a value this run, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Gap {
+    pub series: Arc<str>,
+    pub reason: String,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Ended well, with points.
+    Emitted,
+    /// Went wrong after it had emitted points; they are kept.
+    Partial,
+    /// Ended well, without a point.
+    Empty,
+    /// Went wrong with nothing to show.
+    Fault,
+}
+
+impl Outcome {
+    /// From the number of points and whether there was a fault.
+    pub fn of(points: usize, is_faulted: bool) -> Outcome {
+        match (points, is_faulted) {
+            (0, true) => Outcome::Fault,
+            (0, false) => Outcome::Empty,
+            (_, true) => Outcome::Partial,
+            (_, false) => Outcome::Emitted,
+        }
+    }
+
+    /// The word as it stands in reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Outcome::Emitted => "emitted",
+            Outcome::Partial => "partial",
+            Outcome::Empty => "empty",
+            Outcome::Fault => "fault",
+        }
+    }
+
+    /// Whether nothing went wrong.
+    pub fn is_well(self) -> bool {
+        matches!(self, Outcome::Emitted | Outcome::Empty)
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_a_set() {
+        let a = TagSet::new(["region:b", "env:a", "region:b"]);
+        assert_eq!(a, TagSet::new(["env:a", "region:b"]));
+        assert_eq!(a.iter().collect::<Vec<_>>(), ["env:a", "region:b"]);
+        assert_eq!(a.to_string(), "env:a,region:b");
+        assert!(TagSet::new([]).is_empty() && TagSet::default().iter().next().is_none());
+    }
+}

@@ -1,0 +1,77 @@
+//! Which imports of a component are granted. What a component imports is all that it can do.
+
+use crate::model::{CONTRACT, ContractVersion};
+
+/// The package of the contract.
+const PACKAGE: &str = "collector:host/";
+
+/// The interfaces of the contract that every collector may import. They reach nothing that a grant does not open.
+const CONTRACT_INTERFACES: [&str; 5] = ["faults", "http", "logging", "metrics", "settings"];
+
+/// What every language's standard library imports; the context behind it is empty: clocks, random numbers, stdio to the log.
+const WASI_ALWAYS: [&str; 4] = ["wasi:cli/", "wasi:clocks/", "wasi:io/", "wasi:random/"];
+
+/// Imported by some languages' runtimes without being used. Granted by name; behind them are no files and no sockets.
+pub const WASI_ON_GRANT: [&str; 2] = ["wasi:filesystem", "wasi:sockets"];
+
+/// Why an import is refused.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ImportDenied {
+    #[error("imports {import}, which needs contract {wanted}; this host speaks {CONTRACT}")]
+    Newer { import: String, wanted: ContractVersion },
+    #[error("imports {import}, which is not granted")]
+    Grantable { import: String, grant: &'static str },
+    #[error("imports {import}, which this host does not have")]
+    Unknown { import: String },
+}
+
+/// Decides about one import, as it stands in the component: `collector:host/http@0.1.0`.
+///
+/// # Errors
+/// Why it is refused.
+pub fn check_import(import: &str, granted: &[String]) -> Result<(), ImportDenied> {
+    let (interface, version) = import.split_once('@').unwrap_or((import, ""));
+    if let Some(name) = interface.strip_prefix(PACKAGE) {
+        return match version.parse::<ContractVersion>() {
+            Ok(wanted) if wanted.is_newer() => Err(ImportDenied::Newer { import: import.into(), wanted }),
+            Ok(wanted) if wanted.is_spoken() && CONTRACT_INTERFACES.contains(&name) => Ok(()),
+            _ => Err(ImportDenied::Unknown { import: import.into() }),
+        };
+    }
+    if WASI_ALWAYS.iter().any(|prefix| interface.starts_with(prefix)) {
+        return Ok(());
+    }
+    match WASI_ON_GRANT.iter().find(|package| interface.strip_prefix(**package).is_some_and(|r| r.starts_with('/'))) {
+        Some(package) if granted.iter().any(|g| g == package) => Ok(()),
+        Some(package) => Err(ImportDenied::Grantable { import: import.into(), grant: package }),
+        None => Err(ImportDenied::Unknown { import: import.into() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_contract_and_the_standard_library_are_granted() {
+        for import in ["collector:host/http@0.1.0", "wasi:cli/stderr@0.2.6", "wasi:clocks/wall-clock@0.2.6"] {
+            assert_eq!(check_import(import, &[]), Ok(()), "{import}");
+        }
+    }
+
+    #[test]
+    fn everything_else_is_refused_and_says_what_would_grant_it() {
+        let says = |import: &str, granted: &[String]| check_import(import, granted).unwrap_err().to_string();
+        assert!(says("collector:host/http@0.2.0", &[]).contains("needs contract 0.2.0; this host speaks 0.1.0"));
+        assert!(says("collector:host/teleport@0.1.0", &[]).contains("does not have"));
+        assert!(says("wasi:http/outgoing-handler@0.2.6", &[]).contains("does not have"));
+        assert!(says("evil", &[]).contains("does not have"));
+        let sockets = "wasi:sockets/tcp@0.2.6";
+        assert_eq!(
+            check_import(sockets, &[]),
+            Err(ImportDenied::Grantable { import: sockets.into(), grant: "wasi:sockets" })
+        );
+        assert_eq!(check_import(sockets, &["wasi:sockets".into()]), Ok(()));
+        assert!(check_import("wasi:socketsx/tcp", &["wasi:sockets".into()]).is_err());
+    }
+}
