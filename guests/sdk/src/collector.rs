@@ -17,9 +17,6 @@ pub trait Collector {
 #[macro_export]
 macro_rules! export {
     ($collector:ident) => {
-        /// The collector of this crate, under the name that the fixtures' test knows it by.
-        pub type Exported = $collector;
-
         #[cfg(target_family = "wasm")]
         const _: () = {
             const TEXT: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/collector.toml"));

@@ -109,8 +109,7 @@ mod tests {
         let component = wat::parse_str("(component)").unwrap();
         let manifest = "name='x'\nversion='1'\ncontract='0.1.0'\n";
         let section = |text: &str| {
-            wat::parse_str(format!("(component (core module (@custom \"collector-manifest\" {text:?})))"))
-                .unwrap()
+            wat::parse_str(format!("(component (core module (@custom \"collector-manifest\" {text:?})))")).unwrap()
         };
         fs::create_dir(dir.path().join("dir.wasm")).unwrap();
         for (path, reason, says) in [

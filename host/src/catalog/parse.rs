@@ -21,8 +21,9 @@ pub(super) fn parse(bytes: &[u8]) -> Result<(Manifest, Vec<String>), (Reason, St
     if !Parser::is_component(bytes) {
         return Err((Reason::BadComponent, "is not WebAssembly".into()));
     }
-    let said = walk(bytes)
-        .map_err(|e| (Reason::BadComponent, format!("is cut off or damaged: {}, at byte {}", e.message(), e.offset())))?;
+    let said = walk(bytes).map_err(|e| {
+        (Reason::BadComponent, format!("is cut off or damaged: {}, at byte {}", e.message(), e.offset()))
+    })?;
     let mut manifests = said.manifests.into_iter();
     let manifest = match (manifests.next(), manifests.next()) {
         (Some(manifest), None) => manifest,

@@ -39,8 +39,7 @@ impl FromStr for ByteSize {
     fn from_str(text: &str) -> Result<ByteSize, ParseByteSizeError> {
         let error = || ParseByteSizeError(text.chars().take(40).collect());
         let text = text.trim();
-        let (digits, unit) =
-            text.split_at(text.find(|c: char| !c.is_ascii_digit() && c != '_').unwrap_or(text.len()));
+        let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit() && c != '_').unwrap_or(text.len()));
         let number: u64 = digits.replace('_', "").parse().map_err(|_| error())?;
         let factor = match unit.trim() {
             "" => 1,

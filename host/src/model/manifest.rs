@@ -161,10 +161,7 @@ impl Manifest {
     }
 
     /// The series that exist under these settings.
-    pub fn series_with<'a>(
-        &'a self,
-        settings: &'a BTreeMap<String, String>,
-    ) -> impl Iterator<Item = &'a Series> {
+    pub fn series_with<'a>(&'a self, settings: &'a BTreeMap<String, String>) -> impl Iterator<Item = &'a Series> {
         let is_set = |key: &String| settings.get(key).is_some_and(|value| !value.is_empty());
         self.series.iter().filter(move |series| series.only_with.as_ref().is_none_or(is_set))
     }
@@ -176,9 +173,7 @@ impl Manifest {
             let is_other = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'.';
             let name = series.name.as_bytes();
             // Datadog cuts names at 200 bytes; every other intake takes these too.
-            if name.len() >= 200
-                || !name.first().copied().is_some_and(is_first)
-                || !name.iter().copied().all(is_other)
+            if name.len() >= 200 || !name.first().copied().is_some_and(is_first) || !name.iter().copied().all(is_other)
             {
                 return Err(ManifestError::SeriesName(series.name.clone()));
             }

@@ -11,9 +11,7 @@ mod secret;
 pub use cycle::{CycleOutcome, CycleSummary, RunSummary, SinkSummary, Transfer};
 pub use event::Event;
 pub use fault::{Blame, Fault, Reason};
-pub use manifest::{
-    Asked, CONTRACT, ContractVersion, Kind, Manifest, ManifestError, Series, SettingDecl, SettingKind,
-};
+pub use manifest::{Asked, CONTRACT, ContractVersion, Kind, Manifest, ManifestError, Series, SettingDecl, SettingKind};
 pub use name::{Name, NameError};
 pub use point::{Gap, Outcome, Point, TagSet};
 pub use secret::{Redactor, Secret};

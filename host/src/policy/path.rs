@@ -70,8 +70,7 @@ mod tests {
 
     #[test]
     fn a_path_has_only_one_reading() {
-        for good in ["/", "/repos/acme/rocket", "/a/", "/a%20b", "/repos/x/commits/main@{u}".trim_end_matches("@{u}")]
-        {
+        for good in ["/", "/repos/acme/rocket", "/a/", "/a%20b", "/repos/x/commits/main@{u}".trim_end_matches("@{u}")] {
             assert_eq!(normal_path(good), Ok(()), "{good}");
         }
         for (bad, why) in [

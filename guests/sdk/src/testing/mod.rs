@@ -1,8 +1,8 @@
 //! Testing a collector natively: a world that answers its requests, and fixtures with golden text.
 //!
 //! ```ignore
-//! // tests/golden.rs, the same file in every collector
-//! collector_sdk::golden!(collector::Exported);
+//! // tests/golden.rs, the same in every collector but for its name
+//! collector_sdk::golden!(collector_rockets::Rockets);
 //! ```
 //!
 //! `fixtures/<case>.json` holds a [`Case`]; `fixtures/<case>.txt` is the text of everything the collector said and asked,
