@@ -17,7 +17,7 @@ pub struct Outcome {
     pub log: Vec<(Level, String)>,
     /// Exchanges of the fixture that nobody asked for.
     pub left: Vec<String>,
-    /// The series of the manifest.
+    /// The series of the manifest that exist under the world's settings.
     pub declared: BTreeSet<String>,
 }
 

@@ -22,7 +22,8 @@ type Answering = Box<dyn FnMut(&Request) -> Result<Response, Error>>;
 pub struct World {
     now: Timestamp,
     settings: BTreeMap<String, String>,
-    declared: BTreeSet<String>,
+    /// Name, and the setting without which the series does not exist.
+    series: BTreeMap<String, Option<String>>,
     upstreams: Answering,
     player: Option<Player>,
     outcome: Outcome,
@@ -49,10 +50,9 @@ impl World {
                 None => {}
             }
         }
-        let series = manifest.get("series").and_then(toml::Value::as_array).into_iter().flatten();
-        let declared = series.filter_map(|s| s.get("name")?.as_str().map(str::to_owned)).collect();
         let nobody = |_: &Request| panic!("nothing answers in this world");
-        World { now, settings, declared, upstreams: Box::new(nobody), player: None, outcome: Outcome::default() }
+        let series = read_series(&manifest);
+        World { now, settings, series, upstreams: Box::new(nobody), player: None, outcome: Outcome::default() }
     }
 
     /// The world of a fixture.
@@ -94,7 +94,7 @@ impl World {
         for point in points {
             let taken = self.outcome.points.iter().any(|p| p.series == point.series && p.tags == point.tags);
             let why = match &point {
-                p if !self.declared.contains(&p.series) => "the manifest does not declare it",
+                p if !self.declares(&p.series) => "the manifest does not declare it",
                 p if !p.value.is_finite() => "its value is not finite",
                 _ if taken => "it was emitted before with the same tags",
                 _ => {
@@ -108,7 +108,7 @@ impl World {
     }
 
     pub(crate) fn gap(&mut self, gap: Gap) -> Result<(), String> {
-        if !self.declared.contains(&gap.series) {
+        if !self.declares(&gap.series) {
             return Err(format!("gap {} was refused: the manifest does not declare the series", gap.series));
         }
         self.outcome.gaps.push(gap);
@@ -126,6 +126,21 @@ impl World {
     pub(crate) fn now(&self) -> Timestamp {
         self.now
     }
+
+    fn declares(&self, series: &str) -> bool {
+        let is_set = |key: &String| self.settings.get(key).is_some_and(|value| !value.is_empty());
+        self.series.get(series).is_some_and(|only_with| only_with.as_ref().is_none_or(is_set))
+    }
+
+    fn declared(&self) -> BTreeSet<String> {
+        self.series.keys().filter(|name| self.declares(name)).cloned().collect()
+    }
+}
+
+fn read_series(manifest: &toml::Table) -> BTreeMap<String, Option<String>> {
+    let series = manifest.get("series").and_then(toml::Value::as_array).into_iter().flatten();
+    let text = |series: &toml::Value, key: &str| series.get(key)?.as_str().map(str::to_owned);
+    series.filter_map(|s| Some((text(s, "name")?, text(s, "only_with")))).collect()
 }
 
 pub(crate) fn with_world<T>(f: impl FnOnce(&mut World) -> T) -> T {
@@ -143,6 +158,7 @@ pub fn run<C: Collector>(world: World) -> Outcome {
     WORLD.set(Some(world));
     let fault = futures::executor::block_on(C::collect()).err();
     let Some(world) = WORLD.take() else { panic!("the world is gone") };
+    let declared = world.declared();
     let left = world.player.map(|p| p.left()).unwrap_or_default();
-    Outcome { fault, left, declared: world.declared, ..world.outcome }
+    Outcome { fault, left, declared, ..world.outcome }
 }
