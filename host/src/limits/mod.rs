@@ -63,6 +63,23 @@ macro_rules! limits {
                 Limits { $( $key: patch.$key.unwrap_or(self.$key), )+ }
             }
 
+            /// The same ceilings, but for those that the patch sets lower.
+            #[must_use]
+            pub fn lowered(&self, patch: &LimitsPatch) -> Limits {
+                Limits { $( $key: patch.$key.map_or(self.$key, |asked| asked.min(self.$key)), )+ }
+            }
+
+            /// The first ceiling that `asked` sets higher than these and that `given` does not set: key and value.
+            pub fn exceeded_by(&self, asked: &LimitsPatch, given: &LimitsPatch) -> Option<(&'static str, String)> {
+                $( match asked.$key {
+                    Some(value) if value > self.$key && given.$key.is_none() => {
+                        return Some((stringify!($key), value.to_string()));
+                    }
+                    _ => {}
+                } )+
+                None
+            }
+
             /// Every limit with its default and its reason, in order.
             pub fn table() -> Vec<LimitInfo> {
                 let defaults = Limits::default();
@@ -151,6 +168,16 @@ mod tests {
         assert_eq!(limits.deadline.0, Duration::from_secs(3));
         assert_eq!((limits.memory, limits.fuel), (ByteSize::mib(128), 7));
         assert_eq!(limits.points, Limits::default().points);
+    }
+
+    #[test]
+    fn a_manifest_may_ask_for_less_and_more_has_to_be_given() {
+        let asked: LimitsPatch = toml::from_str("deadline = '300s'\nfuel = 7").unwrap();
+        let (plan, none) = (Limits::default(), LimitsPatch::default());
+        assert_eq!(plan.lowered(&asked), Limits { fuel: 7, ..Limits::default() });
+        assert_eq!(plan.exceeded_by(&asked, &none), Some(("deadline", "5m".into())));
+        let given: LimitsPatch = toml::from_str("deadline = '200s'").unwrap();
+        assert_eq!(plan.exceeded_by(&asked, &given), None);
     }
 
     #[test]

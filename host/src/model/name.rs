@@ -2,6 +2,7 @@
 
 use std::borrow::Borrow;
 use std::fmt;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +27,17 @@ impl Name {
         let is_other = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-';
         let ok = text.len() <= 64 && text.bytes().next().is_some_and(is_first) && text.bytes().all(is_other);
         if ok { Ok(Name(text.into())) } else { Err(NameError(text.chars().take(80).collect())) }
+    }
+
+    /// A name for a file that does not tell its own: its stem, as far as that can be a name.
+    pub fn of_file(path: &Path) -> Name {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
+        let plain: String =
+            stem.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(48).collect();
+        match plain.trim_start_matches(|c: char| !c.is_ascii_lowercase()) {
+            "" => Name("component".into()),
+            plain => Name(plain.into()),
+        }
     }
 
     /// The name as text.
@@ -72,6 +84,15 @@ mod tests {
         let long = "a".repeat(65);
         for bad in ["", "GitHub", "2c", "-x", "a b", "a/b", "../x", "é", long.as_str()] {
             assert!(Name::new(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_file_has_a_name_whatever_it_is_called() {
+        for (file, name) in [("x/GitHub (1).wasm", "github--1-"), ("2.wasm", "component"), ("é_a.wasm", "a")] {
+            let of_file = Name::of_file(Path::new(file));
+            assert_eq!(of_file.as_str(), name);
+            assert_eq!(Name::new(name).unwrap(), of_file);
         }
     }
 }

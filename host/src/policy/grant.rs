@@ -12,8 +12,6 @@ pub struct Grant {
     pub methods: Vec<String>,
     /// Path prefixes with the settings filled in.
     pub paths: Vec<String>,
-    /// Whether the upstream needs a credential that could not be had; every request is then refused with this text.
-    pub missing_credential: Option<String>,
 }
 
 /// Why a request is refused before it is made.
@@ -106,7 +104,6 @@ mod tests {
             upstream: Name::new("github").unwrap(),
             methods: vec!["GET".into()],
             paths: vec!["/repos/acme/rocket".into(), "/graphql".into()],
-            missing_credential: None,
         }]
     }
 

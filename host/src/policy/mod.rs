@@ -4,8 +4,10 @@ mod address;
 mod grant;
 mod import;
 mod path;
+mod upstream;
 
 pub use address::{AddressClass, AddressRule, Allowed, ParseAddressRuleError};
 pub use grant::{Denied, Grant, header_is_the_hosts};
 pub use import::{ImportDenied, WASI_ON_GRANT, check_import};
-pub use path::{PathError, is_under, normal_path};
+pub use path::{PathError, encode_segment, is_under, normal_path};
+pub use upstream::{Credential, Redirects, Timeouts, Upstream};

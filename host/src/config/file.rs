@@ -1,0 +1,335 @@
+//! The configuration file, typed. Every key there is stands here; any other is refused with the nearest one.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::limits::{ByteSize, LimitsPatch, Wall};
+use crate::model::Name;
+use crate::policy::AddressRule;
+
+use super::ConfigError;
+
+/// What is known without a file.
+const DEFAULTS: &str = include_str!("defaults.toml");
+
+/// The file's sections.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct File {
+    pub cycle: CycleSection,
+    pub limits: LimitsPatch,
+    /// Tags on every point.
+    pub tags: BTreeMap<String, Text>,
+    pub network: NetworkSection,
+    pub collector: BTreeMap<Name, CollectorSection>,
+    pub upstream: BTreeMap<Name, UpstreamSection>,
+    pub credential: BTreeMap<Name, CredentialSection>,
+    pub sink: SinkSections,
+}
+
+/// `[cycle]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CycleSection {
+    /// Wall time of the whole cycle.
+    pub deadline: Option<Wall>,
+    /// The part of it that is kept for delivery.
+    pub delivery_reserve: Option<Wall>,
+    /// How often cycles are started: points carry the start floored to it.
+    pub schedule: Option<Wall>,
+    /// How many collectors run at once.
+    pub jobs: Option<usize>,
+    /// The container's memory, where the control group does not say.
+    pub container_memory: Option<ByteSize>,
+}
+
+/// `[network]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NetworkSection {
+    /// Certificates (PEM) that are trusted beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Fixed addresses of names, as in /etc/hosts.
+    pub hosts: BTreeMap<String, Vec<std::net::IpAddr>>,
+}
+
+/// `[collector.NAME]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CollectorSection {
+    pub enabled: Option<bool>,
+    /// The component's file in the components folder, where it is not the one that carries this name. So one component can
+    /// run several times with different settings.
+    pub component: Option<PathBuf>,
+    pub settings: BTreeMap<String, Value>,
+    pub limits: LimitsPatch,
+    /// More collectors that must have ended before.
+    pub after: Vec<Name>,
+    /// Tags on its points.
+    pub tags: BTreeMap<String, Text>,
+    /// How often it is tried in a cycle.
+    pub attempts: Option<u32>,
+    /// WASI packages that it may import although nothing is behind them: `wasi:filesystem`, `wasi:sockets`.
+    pub imports: Vec<String>,
+}
+
+/// `[upstream.NAME]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct UpstreamSection {
+    pub base_url: Option<Text>,
+    /// The name of a `[credential.NAME]`.
+    pub credential: Option<Name>,
+    /// The collectors that may use it; all, where the key is absent.
+    pub collectors: Option<Vec<Name>>,
+    /// The methods that may be granted; all, where the key is absent.
+    pub methods: Option<Vec<String>>,
+    /// Addresses beyond public ones: `loopback`, `private`, `link-local`, `metadata`, or networks.
+    pub allow_addresses: Vec<AddressRule>,
+    /// How many redirects are followed.
+    pub redirects: Option<u32>,
+    /// Hosts other than its own that a redirect may lead to.
+    pub redirect_hosts: Vec<String>,
+    pub timeouts: TimeoutsSection,
+}
+
+/// `[upstream.NAME.timeouts]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TimeoutsSection {
+    pub connect: Option<Wall>,
+    pub first_byte: Option<Wall>,
+    pub between_bytes: Option<Wall>,
+    pub whole: Option<Wall>,
+}
+
+/// `[credential.NAME]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CredentialSection {
+    pub kind: CredentialKind,
+    /// The environment variable that holds the secret.
+    pub env: Option<String>,
+    /// The file that holds the secret.
+    pub file: Option<PathBuf>,
+    /// The header's name, for `kind = "header"`.
+    pub header: Option<String>,
+    /// The user's name, for `kind = "basic"`.
+    pub user: Option<String>,
+}
+
+/// How a credential is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CredentialKind {
+    Bearer,
+    Header,
+    Basic,
+}
+
+/// `[sink.…]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SinkSections {
+    pub datadog: Option<DatadogSection>,
+    pub stdout: Option<StdoutSection>,
+}
+
+/// `[sink.datadog]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DatadogSection {
+    pub enabled: Option<bool>,
+    /// `datadoghq.com`, `datadoghq.eu`, …
+    pub site: Option<Text>,
+    /// Instead of a site: an intake of another address.
+    pub base_url: Option<Text>,
+    pub api_key: Option<SecretSource>,
+    pub allow_addresses: Vec<AddressRule>,
+    pub timeouts: TimeoutsSection,
+}
+
+/// `[sink.stdout]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StdoutSection {
+    pub enabled: Option<bool>,
+}
+
+/// Where a secret is kept: exactly one of the two.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SecretSource {
+    pub env: Option<String>,
+    pub file: Option<PathBuf>,
+}
+
+/// A text, or the environment variable that holds it.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "toml::Value")]
+pub struct Text(pub Value);
+
+/// A value, or the environment variable that holds it.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "toml::Value")]
+pub enum Value {
+    Literal(toml::Value),
+    Environment { variable: String, default: Option<toml::Value> },
+}
+
+impl TryFrom<toml::Value> for Value {
+    type Error = String;
+
+    fn try_from(value: toml::Value) -> Result<Value, String> {
+        let toml::Value::Table(mut table) = value else { return Ok(Value::Literal(value)) };
+        let default = table.remove("default");
+        match (table.remove("env"), table.keys().next()) {
+            (Some(toml::Value::String(variable)), None) => Ok(Value::Environment { variable, default }),
+            _ => Err("a table here is { env = \"VARIABLE\" }, with a default if you like".into()),
+        }
+    }
+}
+
+impl TryFrom<toml::Value> for Text {
+    type Error = String;
+
+    fn try_from(value: toml::Value) -> Result<Text, String> {
+        let value = Value::try_from(value)?;
+        match &value {
+            Value::Literal(toml::Value::String(_)) => Ok(Text(value)),
+            Value::Environment { default: None | Some(toml::Value::String(_)), .. } => Ok(Text(value)),
+            _ => Err("expected a text or { env = \"VARIABLE\" }".into()),
+        }
+    }
+}
+
+impl Text {
+    /// The text; none where the variable is not set and there is no default.
+    pub fn read(&self, environment: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+        let literal = |value: &toml::Value| value.as_str().map(str::to_owned);
+        match &self.0 {
+            Value::Literal(value) => literal(value),
+            Value::Environment { variable, default } => environment(variable)
+                .filter(|value| !value.is_empty())
+                .or_else(|| default.as_ref().and_then(literal)),
+        }
+    }
+
+    /// The variable that would set it, for hints.
+    pub fn variable(&self) -> Option<&str> {
+        match &self.0 {
+            Value::Literal(_) => None,
+            Value::Environment { variable, .. } => Some(variable),
+        }
+    }
+}
+
+impl File {
+    /// What is known without a file.
+    ///
+    /// # Errors
+    /// Never, unless this program was built with broken defaults.
+    pub fn built_in() -> Result<File, ConfigError> {
+        parse(Path::new("the built-in defaults"), DEFAULTS)
+    }
+
+    /// A file's text over the built-in defaults.
+    ///
+    /// # Errors
+    /// Where the text is not TOML or holds what this program does not know; with line and, for a key, the nearest known one.
+    pub fn read(path: &Path, text: &str) -> Result<File, ConfigError> {
+        // Alone first, so that every error has its line in the file.
+        let _alone: File = parse(path, text)?;
+        let mut merged: toml::Table = parse(Path::new("the built-in defaults"), DEFAULTS)?;
+        merge(&mut merged, parse(path, text)?);
+        merged.try_into().map_err(|e: toml::de::Error| ConfigError::Invalid {
+            place: path.display().to_string(),
+            what: e.message().to_owned(),
+        })
+    }
+}
+
+fn parse<T: serde::de::DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
+    toml::from_str(text).map_err(|error| ConfigError::from_toml(path, text, &error))
+}
+
+/// Lays `over` on `base`: tables are joined, everything else is replaced. A table that names its own source of a secret or
+/// value replaces the other one whole.
+fn merge(base: &mut toml::Table, over: toml::Table) {
+    let is_source = |key: &str, value: &toml::Value| (key == "env" || key == "file") && value.is_str();
+    if over.iter().any(|(key, value)| is_source(key, value)) && base.iter().any(|(k, v)| is_source(k, v)) {
+        base.retain(|key, value| !is_source(key, value) && key != "default");
+    }
+    for (key, value) in over {
+        match (base.get_mut(&key), value) {
+            (Some(toml::Value::Table(base)), toml::Value::Table(over)) => merge(base, over),
+            (_, value) => drop(base.insert(key, value)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<File, String> {
+        File::read(Path::new("host.toml"), text).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn a_file_is_laid_over_what_is_known_without_one() {
+        let file = read(
+            "[upstream.github]\nallow_addresses = ['loopback']\n[credential.github]\nkind = 'bearer'\nfile = '/t'\n\
+             [collector.github.settings]\norg = 'acme'",
+        )
+        .unwrap();
+        let github = &file.upstream["github"];
+        assert_eq!(github.base_url.as_ref().unwrap().read(&|_| None).unwrap(), "https://api.github.com");
+        assert_eq!(github.allow_addresses.len(), 1);
+        let credential = &file.credential["github"];
+        assert_eq!((credential.env.as_deref(), credential.file.as_deref()), (None, Some(Path::new("/t"))));
+        assert_eq!(file.collector["github"].settings["org"], Value::Literal("acme".into()));
+        assert!(file.upstream.contains_key("wandb"));
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_line_and_the_nearest_known_one() {
+        for (text, says) in [
+            ("[cycle]\n\ndeadlin = '3s'", ["host.toml:3", "`deadlin`", "did you mean `deadline`?"]),
+            ("[limit]\nfuel = 1", ["host.toml:1", "`limit`", "did you mean `limits`?"]),
+            ("[collector.github.limits]\nmemroy = '1MiB'", ["host.toml:2", "`memroy`", "did you mean `memory`?"]),
+            ("[upstream.x]\nurl = 'http://x'", ["host.toml:2", "`url`", "known here are"]),
+            ("[sink.datadgo]\n", ["host.toml:1", "`datadgo`", "did you mean `datadog`?"]),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(says.iter().all(|part| error.contains(part)), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_kind_is_refused_with_its_line() {
+        for (text, says) in [
+            ("[cycle]\ndeadline = 'soon'", "host.toml:2"),
+            ("[limits]\nmemory = '64MB'", "is not a size"),
+            ("[upstream.x]\nallow_addresses = ['everything']", "is neither loopback"),
+            ("[collector.GitHub]", "is not a name"),
+            ("[upstream.x]\nbase_url = { envv = 'X' }", "{ env = \"VARIABLE\" }"),
+            ("[cycle", "host.toml:1"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(says), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_text_may_come_from_the_environment() {
+        let text = |toml: &str| Text::try_from(toml.parse::<toml::Table>().unwrap().remove("x").unwrap()).unwrap();
+        let environment = |name: &str| (name == "SET").then(|| "value".to_owned());
+        assert_eq!(text("x = 'y'").read(&environment).as_deref(), Some("y"));
+        assert_eq!(text("x = { env = 'SET' }").read(&environment).as_deref(), Some("value"));
+        assert_eq!(text("x = { env = 'UNSET' }").read(&environment), None);
+        assert_eq!(text("x = { env = 'UNSET', default = 'd' }").read(&environment).as_deref(), Some("d"));
+    }
+}

@@ -1,0 +1,22 @@
+//! From file and environment to the plan: the configuration after validation, immutable, all that is below takes.
+
+mod collectors;
+mod error;
+mod file;
+mod order;
+mod plan;
+mod secrets;
+mod sinks;
+mod upstreams;
+
+#[cfg(test)]
+mod tests;
+
+pub use collectors::{CollectorPlan, CredentialState, Ready};
+pub use error::{ConfigError, nearest};
+pub use file::File;
+pub use plan::{CyclePlan, NetworkPlan, Overrides, Plan};
+pub use sinks::{DatadogPlan, SinkPlan};
+
+/// How the environment is read: a function, so that tests have one of their own.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;

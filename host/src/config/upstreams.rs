@@ -1,0 +1,200 @@
+//! Upstreams and credentials of the file, validated.
+
+use std::collections::BTreeMap;
+
+use url::Url;
+
+use crate::model::Name;
+use crate::policy::{Allowed, Credential, Redirects, Timeouts, Upstream};
+
+use super::file::{CredentialKind, CredentialSection, File, Text, TimeoutsSection, UpstreamSection};
+use super::secrets::{self, Missing};
+use super::{ConfigError, Environment, nearest};
+
+/// An upstream of the plan, and what the file says of who may use it.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    /// None where the file does not say where it lives; then the hint.
+    pub upstream: Result<Upstream, Missing>,
+    /// The credential's state: none needed, there, or missing.
+    pub credential: Option<Result<(), Missing>>,
+    pub collectors: Option<Vec<Name>>,
+    pub methods: Option<Vec<String>>,
+}
+
+pub(super) fn build(file: &File, environment: Environment<'_>) -> Result<BTreeMap<Name, Known>, ConfigError> {
+    let mut credentials = BTreeMap::new();
+    for (name, section) in &file.credential {
+        credentials.insert(name.clone(), credential(name, section, environment)?);
+    }
+    let known = |(name, section): (&Name, &UpstreamSection)| {
+        Ok((name.clone(), upstream(name, section, &credentials, environment)?))
+    };
+    file.upstream.iter().map(known).collect()
+}
+
+fn upstream(
+    name: &Name,
+    section: &UpstreamSection,
+    credentials: &BTreeMap<Name, Result<Credential, Missing>>,
+    environment: Environment<'_>,
+) -> Result<Known, ConfigError> {
+    let place = format!("[upstream.{name}]");
+    let credential = match &section.credential {
+        None => None,
+        Some(wanted) => Some(credentials.get(wanted).ok_or_else(|| ConfigError::Hinted {
+            place: place.clone(),
+            what: format!("there is no [credential.{wanted}]"),
+            hint: match nearest(wanted.as_str(), credentials.keys().map(Name::as_str)) {
+                Some(near) => format!("did you mean credential = \"{near}\"?"),
+                None => format!("add [credential.{wanted}] with kind = \"bearer\" and env = \"VARIABLE\""),
+            },
+        })?),
+    };
+    let text = section.base_url.as_ref().and_then(|text| text.read(environment));
+    let upstream = match text {
+        None => Err(Missing {
+            what: format!("the plan does not say where upstream {name} lives"),
+            hint: base_url_hint(&place, section.base_url.as_ref()),
+        }),
+        Some(text) => Ok(Upstream {
+            name: name.clone(),
+            base_url: base_url(&place, &text)?,
+            credential: credential.and_then(|credential| credential.clone().ok()),
+            allowed: Allowed::new(section.allow_addresses.clone()),
+            redirects: Redirects {
+                hops_max: section.redirects.unwrap_or(0),
+                hosts: section.redirect_hosts.clone(),
+            },
+            timeouts: timeouts(&section.timeouts),
+        }),
+    };
+    Ok(Known {
+        upstream,
+        credential: credential.map(|credential| credential.as_ref().map(drop).map_err(Clone::clone)),
+        collectors: section.collectors.clone(),
+        methods: section.methods.as_ref().map(|all| all.iter().map(|m| m.to_ascii_uppercase()).collect()),
+    })
+}
+
+fn base_url_hint(place: &str, text: Option<&Text>) -> String {
+    let line = format!("write base_url = \"https://…\" under {place}");
+    match text.and_then(Text::variable) {
+        Some(variable) => format!("set {variable}, or {line}"),
+        None => line,
+    }
+}
+
+/// A base URL that requests' paths can be appended to.
+pub(super) fn base_url(place: &str, text: &str) -> Result<Url, ConfigError> {
+    let wrong = |what: &str| ConfigError::Hinted {
+        place: place.into(),
+        what: format!("base_url {what}"),
+        hint: "write it as in base_url = \"https://api.example.com\"".into(),
+    };
+    // The text itself is not shown: people put passwords into URLs.
+    let url = Url::parse(text).map_err(|e| wrong(&format!("is not a URL: {e}")))?;
+    match url.scheme() {
+        "http" | "https" => {}
+        scheme => return Err(wrong(&format!("has the scheme {scheme}, not http or https"))),
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(wrong("holds a user or password; those belong into a [credential.NAME]"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(wrong("holds a query or fragment"));
+    }
+    Ok(url)
+}
+
+pub(super) fn timeouts(section: &TimeoutsSection) -> Timeouts {
+    let default = Timeouts::default();
+    Timeouts {
+        connect: section.connect.map_or(default.connect, |wall| wall.0),
+        first_byte: section.first_byte.map_or(default.first_byte, |wall| wall.0),
+        between_bytes: section.between_bytes.map_or(default.between_bytes, |wall| wall.0),
+        whole: section.whole.map_or(default.whole, |wall| wall.0),
+    }
+}
+
+fn credential(
+    name: &Name,
+    section: &CredentialSection,
+    environment: Environment<'_>,
+) -> Result<Result<Credential, Missing>, ConfigError> {
+    let place = format!("[credential.{name}]");
+    let needs = |key: &str, kind: &str| ConfigError::Hinted {
+        place: place.clone(),
+        what: format!("kind = \"{kind}\" needs {key}"),
+        hint: format!("write {key} = \"…\" under {place}"),
+    };
+    let secret = match secrets::read(&place, section.env.as_deref(), section.file.as_deref(), environment)? {
+        Ok(secret) => secret,
+        Err(missing) => return Ok(Err(missing)),
+    };
+    // A line break would end the header and begin another one.
+    if secret.reveal().chars().any(char::is_control) {
+        return Ok(Err(Missing {
+            what: "the secret holds a control character".into(),
+            hint: format!("write the secret of {place} as one line"),
+        }));
+    }
+    Ok(Ok(match section.kind {
+        CredentialKind::Bearer => Credential::Bearer(secret),
+        CredentialKind::Header => {
+            Credential::Header { name: section.header.clone().ok_or_else(|| needs("header", "header"))?, secret }
+        }
+        CredentialKind::Basic => {
+            Credential::Basic { user: section.user.clone().ok_or_else(|| needs("user", "basic"))?, secret }
+        }
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn known(text: &str) -> Result<BTreeMap<Name, Known>, String> {
+        let environment = |name: &str| (name == "TOKEN").then(|| "hunter22".to_owned());
+        let file = File::read(Path::new("host.toml"), text).map_err(|e| e.to_string())?;
+        build(&file, &environment).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn an_upstream_has_its_credential_or_says_what_is_missing() {
+        let all = known(
+            "[upstream.a]\nbase_url = 'http://a'\ncredential = 'a'\n[credential.a]\nkind = 'header'\nheader = 'X-Key'\nenv = 'TOKEN'\n\
+             [upstream.b]\nbase_url = 'http://b'\ncredential = 'b'\n[credential.b]\nkind = 'bearer'\nenv = 'NONE'",
+        )
+        .unwrap();
+        let a = all["a"].upstream.as_ref().unwrap();
+        assert_eq!(
+            a.credential,
+            Some(Credential::Header { name: "X-Key".into(), secret: crate::model::Secret::new("hunter22") })
+        );
+        let b = &all["b"];
+        assert!(b.upstream.as_ref().unwrap().credential.is_none());
+        assert!(b.credential.as_ref().unwrap().as_ref().unwrap_err().hint.contains("set NONE"));
+        let skypilot = all["skypilot"].upstream.as_ref().unwrap_err();
+        assert!(skypilot.hint.contains("SKYPILOT_API_SERVER_ENDPOINT"), "{skypilot:?}");
+    }
+
+    #[test]
+    fn what_cannot_be_is_an_error_with_the_line_to_write() {
+        for (text, says) in [
+            ("[upstream.a]\nbase_url = 'ftp://a'", "scheme ftp"),
+            ("[upstream.a]\nbase_url = 'a'", "is not a URL"),
+            ("[upstream.a]\nbase_url = 'http://u:hunter22@a'", "belong into a [credential.NAME]"),
+            ("[upstream.a]\nbase_url = 'http://a?b=c'", "query"),
+            ("[upstream.a]\nbase_url = 'http://a'\ncredential = 'githb'", "did you mean credential = \"github\"?"),
+            ("[credential.a]\nkind = 'header'\nenv = 'TOKEN'", "needs header"),
+            ("[credential.a]\nkind = 'basic'\nenv = 'TOKEN'", "needs user"),
+            ("[credential.a]\nkind = 'bearer'", "write either env"),
+        ] {
+            let error = known(text).unwrap_err();
+            assert!(error.contains(says) && !error.contains("hunter22"), "{text}: {error}");
+        }
+    }
+}
