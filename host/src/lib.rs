@@ -5,6 +5,12 @@
 pub mod catalog;
 pub mod clock;
 pub mod config;
+pub mod delivery;
+pub mod egress;
 pub mod limits;
 pub mod model;
 pub mod policy;
+pub mod runner;
+pub mod runtime;
+pub mod sinks;
+pub mod store;

@@ -1,11 +1,18 @@
-//! x
-use collector_sdk::{Collector, Fault, Sheet, emit};
+//! The collector `github`: pull requests, branches, commits and workflow runs of one repository.
+
+mod api;
+mod measure;
+
+use collector_sdk::{Collector, Fault, emit, now};
+
 pub struct Github;
+
 impl Collector for Github {
     async fn collect() -> Result<(), Fault> {
-        let mut s = Sheet::default();
-        s.count("github.x", 1);
-        emit(s)
+        let now = now();
+        let answers = api::ask(measure::week_start(now), now).await?;
+        emit(measure::measure(&answers, now))
     }
 }
+
 collector_sdk::export!(Github);

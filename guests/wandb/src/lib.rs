@@ -1,11 +1,21 @@
-//! x
-use collector_sdk::{Collector, Fault, Sheet, emit};
+//! Collects the runs of one Weights & Biases project: ask, measure, emit.
+
+mod api;
+mod measure;
+
+use collector_sdk::{Collector, Fault, emit, now};
+
+use crate::api::Settings;
+
+/// The collector `wandb`.
 pub struct Wandb;
+
 impl Collector for Wandb {
     async fn collect() -> Result<(), Fault> {
-        let mut s = Sheet::default();
-        s.count("wandb.x", 1);
-        emit(s)
+        let settings = Settings::read()?;
+        let answers = api::ask(&settings, now()).await;
+        emit(measure::measure(&settings, &answers, now()))
     }
 }
+
 collector_sdk::export!(Wandb);

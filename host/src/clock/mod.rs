@@ -15,6 +15,11 @@ pub fn instant() -> Instant {
     Instant::now()
 }
 
+/// Milliseconds since an instant.
+pub fn ms_since(start: Instant) -> u64 {
+    u64::try_from(instant().saturating_duration_since(start).as_millis()).unwrap_or(u64::MAX)
+}
+
 /// The slot that a cycle belongs to: its start, floored to the schedule. All cycles of one slot write the same points.
 pub fn slot(start: Timestamp, schedule: Duration) -> Timestamp {
     let step = i64::try_from(schedule.as_secs()).unwrap_or(i64::MAX).max(1);

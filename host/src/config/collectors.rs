@@ -105,8 +105,7 @@ impl Context<'_> {
         for asked in &manifest.upstreams {
             grants.push(self.grant(name, &manifest, asked, &settings)?);
         }
-        let tag =
-            |(key, text): (&String, &super::file::Text)| Some(format!("{key}:{}", text.read(self.environment)?));
+        let tag = |(key, text): (&String, &super::file::Text)| Some(format!("{key}:{}", text.read(self.environment)?));
         let tags = section.tags.iter().filter_map(tag).collect();
         Ok(Ready { component, settings, grants, tags })
     }
@@ -198,8 +197,7 @@ impl Context<'_> {
             && !allowed.contains(name)
             && !allowed.contains(&manifest.name)
         {
-            let line: Vec<String> =
-                allowed.iter().chain([name]).map(|collector| format!("\"{collector}\"")).collect();
+            let line: Vec<String> = allowed.iter().chain([name]).map(|collector| format!("\"{collector}\"")).collect();
             return Err(denied(format!("collector {name} may not use upstream {upstream}"))
                 .hint(format!("write collectors = [{}] under {place}", line.join(", "))));
         }

@@ -211,9 +211,9 @@ impl Text {
         let literal = |value: &toml::Value| value.as_str().map(str::to_owned);
         match &self.0 {
             Value::Literal(value) => literal(value),
-            Value::Environment { variable, default } => environment(variable)
-                .filter(|value| !value.is_empty())
-                .or_else(|| default.as_ref().and_then(literal)),
+            Value::Environment { variable, default } => {
+                environment(variable).filter(|value| !value.is_empty()).or_else(|| default.as_ref().and_then(literal))
+            }
         }
     }
 

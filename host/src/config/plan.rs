@@ -83,8 +83,7 @@ impl Plan {
         let file = read_file(overrides.config.as_deref())?;
         let known = upstreams::build(&file, environment)?;
         let sinks = sinks::build(&file, environment)?;
-        let context =
-            Context { file: &file, upstreams: &known, environment, settings: &overrides.settings };
+        let context = Context { file: &file, upstreams: &known, environment, settings: &overrides.settings };
         let mut collectors = match &overrides.component {
             Some(path) => vec![plan_one(&context, path)],
             None => plan_folder(&context, &components_dir(overrides, environment))?,
@@ -200,12 +199,7 @@ fn absent(
 }
 
 fn same_name(component: &catalog::ComponentFile, first: &Path) -> Fault {
-    let what = format!(
-        "{} is named {}, as {} is",
-        component.path.display(),
-        component.manifest.name,
-        first.display()
-    );
+    let what = format!("{} is named {}, as {} is", component.path.display(), component.manifest.name, first.display());
     Fault::new(Blame::Settings, Reason::BadComponent, what)
         .hint("take one of the two files away, or name one with component = \"…\" under a section of its own")
 }

@@ -47,15 +47,9 @@ fn datadog(section: &DatadogSection, environment: Environment<'_>) -> Result<Dat
     let site = site.filter(|site| !site.is_empty()).unwrap_or_else(|| "datadoghq.com".into());
     let url = section.base_url.as_ref().and_then(|text| text.read(environment));
     let url = url.unwrap_or_else(|| format!("https://api.{site}"));
-    let source =
-        section.api_key.clone().unwrap_or_else(|| SecretSource { env: Some("DD_API_KEY".into()), file: None });
-    let api_key = secrets::read(
-        "[sink.datadog] api_key",
-        source.env.as_deref(),
-        source.file.as_deref(),
-        environment,
-    )?
-    .map_err(|missing| ConfigError::Hinted { place: PLACE.into(), what: missing.what, hint: missing.hint })?;
+    let source = section.api_key.clone().unwrap_or_else(|| SecretSource { env: Some("DD_API_KEY".into()), file: None });
+    let api_key = secrets::read("[sink.datadog] api_key", source.env.as_deref(), source.file.as_deref(), environment)?
+        .map_err(|missing| ConfigError::Hinted { place: PLACE.into(), what: missing.what, hint: missing.hint })?;
     Ok(DatadogPlan {
         base_url: base_url(PLACE, &url)?,
         api_key,
@@ -72,8 +66,7 @@ mod tests {
 
     fn sinks(text: &str, environment: &[(&str, &str)]) -> Result<Vec<SinkPlan>, String> {
         let file = File::read(Path::new("host.toml"), text).map_err(|e| e.to_string())?;
-        let read =
-            |name: &str| environment.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
+        let read = |name: &str| environment.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
         build(&file, &read).map_err(|e| e.to_string())
     }
 

@@ -50,8 +50,7 @@ impl Site {
 
     /// A component that says no more than the catalog reads: manifest, imports, and the export that makes it a collector.
     fn component(self, file: &str, manifest: &str, imports: &[&str]) -> Site {
-        let imports: String =
-            imports.iter().map(|name| format!("(import {name:?} (instance))")).collect();
+        let imports: String = imports.iter().map(|name| format!("(import {name:?} (instance))")).collect();
         let text = format!(
             "(component {imports} (core module $m (@custom \"collector-manifest\" {manifest:?}) (func (export \"f\")))
                (core instance $i (instantiate $m))
@@ -116,12 +115,7 @@ fn what_is_wrong_with_one_collector_faults_it_alone_and_says_the_line_to_write()
             "pages must be an integer, not string",
             "write pages",
         ),
-        (
-            site().config("[collector.github.settings]\norg = ''\n[collector.githb]"),
-            Reason::Setting,
-            "",
-            "",
-        ),
+        (site().config("[collector.github.settings]\norg = ''\n[collector.githb]"), Reason::Setting, "", ""),
         (
             site().config("[upstream.github]\ncollectors = ['other']"),
             Reason::Denied,
@@ -225,9 +219,8 @@ fn only_and_skip_choose_and_refuse_what_is_not_there() {
 
 #[test]
 fn a_circle_faults_those_in_it_and_nobody_else() {
-    let manifest = |name: &str, after: &str| {
-        format!("name = '{name}'\nversion = '1'\ncontract = '0.1.0'\nafter = [{after}]")
-    };
+    let manifest =
+        |name: &str, after: &str| format!("name = '{name}'\nversion = '1'\ncontract = '0.1.0'\nafter = [{after}]");
     let site = Site::new()
         .component("a.wasm", &manifest("a", "'b'"), &[])
         .component("b.wasm", &manifest("b", "'a'"), &[])

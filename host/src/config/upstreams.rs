@@ -62,10 +62,7 @@ fn upstream(
             base_url: base_url(&place, &text)?,
             credential: credential.and_then(|credential| credential.clone().ok()),
             allowed: Allowed::new(section.allow_addresses.clone()),
-            redirects: Redirects {
-                hops_max: section.redirects.unwrap_or(0),
-                hosts: section.redirect_hosts.clone(),
-            },
+            redirects: Redirects { hops_max: section.redirects.unwrap_or(0), hosts: section.redirect_hosts.clone() },
             timeouts: timeouts(&section.timeouts),
         }),
     };

@@ -6,6 +6,7 @@ mod fault;
 mod manifest;
 mod name;
 mod point;
+mod sample;
 mod secret;
 
 pub use cycle::{CycleOutcome, CycleSummary, RunSummary, SinkSummary, Transfer};
@@ -14,4 +15,5 @@ pub use fault::{Blame, Fault, Reason};
 pub use manifest::{Asked, CONTRACT, ContractVersion, Kind, Manifest, ManifestError, Series, SettingDecl, SettingKind};
 pub use name::{Name, NameError};
 pub use point::{Gap, Outcome, Point, TagSet};
+pub use sample::Sample;
 pub use secret::{Redactor, Secret};

@@ -32,8 +32,7 @@ impl Name {
     /// A name for a file that does not tell its own: its stem, as far as that can be a name.
     pub fn of_file(path: &Path) -> Name {
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
-        let plain: String =
-            stem.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(48).collect();
+        let plain: String = stem.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(48).collect();
         match plain.trim_start_matches(|c: char| !c.is_ascii_lowercase()) {
             "" => Name("component".into()),
             plain => Name(plain.into()),

@@ -18,7 +18,20 @@ impl TagSet {
         let mut tags: Vec<&str> = tags.into_iter().collect();
         tags.sort_unstable();
         tags.dedup();
-        TagSet(tags.join("\n").into())
+        TagSet::of_sorted(&tags)
+    }
+
+    /// The set of tags that are sorted and differ; one allocation.
+    pub fn of_sorted<T: AsRef<str>>(tags: &[T]) -> TagSet {
+        let bytes: usize = tags.iter().map(|tag| tag.as_ref().len() + 1).sum();
+        let mut joined = String::with_capacity(bytes.saturating_sub(1));
+        for tag in tags {
+            if !joined.is_empty() {
+                joined.push(SEPARATOR);
+            }
+            joined.push_str(tag.as_ref());
+        }
+        TagSet(joined.into_boxed_str())
     }
 
     /// The tags, sorted.

@@ -1,0 +1,85 @@
+//! One upstream and whoever may ask it: repeats what may be repeated, waits when asked to, lets no secret through.
+
+use std::sync::OnceLock;
+
+use tokio::time::sleep;
+
+use super::exchange::Exchange;
+use super::repeat::{self, Next};
+use super::resolve::Resolver;
+use super::{Answer, Ask, Bounds, Failure, FailureKind, Meter, Network, Pacing};
+use crate::clock;
+use crate::model::Redactor;
+use crate::policy::Upstream;
+
+/// An upstream that can be asked. The client is made with the first request.
+pub struct Endpoint {
+    upstream: Upstream,
+    network: Network,
+    redactor: Redactor,
+    client: OnceLock<Result<(reqwest::Client, Resolver), String>>,
+    /// Where its grants stand in the configuration, for messages.
+    section: String,
+}
+
+impl Endpoint {
+    /// An endpoint for an upstream of the plan.
+    pub fn new(upstream: Upstream, network: Network, redactor: Redactor) -> Endpoint {
+        let section = format!("upstream.{}", upstream.name);
+        Endpoint { upstream, network, redactor, client: OnceLock::new(), section }
+    }
+
+    /// The same, of another section of the configuration: a sink's.
+    #[must_use]
+    pub fn of_section(mut self, section: &str) -> Endpoint {
+        self.section = section.into();
+        self
+    }
+
+    /// Asks, again where that may help, and gives the answer.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn send(&self, ask: &Ask, bounds: &Bounds, meter: &Meter, pacing: Pacing) -> Result<Answer, Failure> {
+        let made = self.client.get_or_init(|| {
+            let resolver = self.network.resolver(&self.upstream, &self.section);
+            Ok((self.network.client(&self.upstream, resolver.clone())?, resolver))
+        });
+        let (client, resolver) = made.as_ref().map_err(|what| Failure::new(FailureKind::Unreachable, what.clone()))?;
+        let exchange = Exchange { client, resolver, upstream: &self.upstream, meter };
+        let is_repeatable = ask.repeatable || matches!(ask.method.as_str(), "GET" | "HEAD");
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let result = exchange.run(ask, bounds).await;
+            if result.as_ref().is_ok_and(repeat::is_throttled) {
+                meter.count_throttled();
+            }
+            let next = repeat::next(pacing, tries, is_repeatable, result.as_ref(), clock::wall(), fastrand::f64());
+            let pause = match next {
+                Next::Done => return self.cleaned(result),
+                Next::Again { pause } | Next::Throttled { pause } => pause,
+            };
+            // A pause that ends with nobody there is not begun: the answer says why.
+            if clock::instant() + pause >= bounds.deadline {
+                return self.cleaned(result);
+            }
+            sleep(pause).await;
+        }
+    }
+
+    fn cleaned(&self, result: Result<Answer, Failure>) -> Result<Answer, Failure> {
+        match result {
+            Ok(answer) => Ok(Answer {
+                status: answer.status,
+                headers: answer
+                    .headers
+                    .into_iter()
+                    .map(|(name, value)| (name, self.redactor.scrub_text(value)))
+                    .collect(),
+                body: self.redactor.scrub(answer.body),
+            }),
+            Err(failure) => Err(Failure { kind: failure.kind, message: self.redactor.scrub_text(failure.message) }),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! HTTP to the outside: the only maker of clients.
+//!
+//! - A name is resolved once in a cycle; every address is checked; the connection goes to the checked address and no other.
+//! - Redirects are off unless the plan allows them, and then every hop is checked like a first request.
+//! - The credential is put on after all decisions are taken, and taken out of whatever the answer echoes.
+//! - Connect, first byte, between bytes, whole: every timeout is the host's. Bodies are counted while they are read.
+
+mod answer;
+mod body;
+mod client;
+mod endpoint;
+mod exchange;
+mod failure;
+mod meter;
+mod repeat;
+mod resolve;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::model::{Name, Redactor};
+use crate::policy::Upstream;
+
+pub use answer::{Answer, Ask, Bounds};
+pub use client::{Network, NetworkError};
+pub use endpoint::Endpoint;
+pub use failure::{Failure, FailureKind};
+pub use meter::{Buffer, Meter};
+pub use repeat::{Pacing, retry_after};
+pub use resolve::{Lookup, system_lookup};
+
+/// The upstreams of a cycle.
+pub struct Egress {
+    endpoints: BTreeMap<Name, Arc<Endpoint>>,
+    redactor: Redactor,
+}
+
+impl Egress {
+    /// One endpoint for each upstream of the plan. Nothing is resolved or connected yet.
+    pub fn new(upstreams: &BTreeMap<Name, Upstream>, network: &Network, redactor: &Redactor) -> Egress {
+        let endpoint =
+            |upstream: &Upstream| Arc::new(Endpoint::new(upstream.clone(), network.clone(), redactor.clone()));
+        Egress {
+            endpoints: upstreams.iter().map(|(name, upstream)| (name.clone(), endpoint(upstream))).collect(),
+            redactor: redactor.clone(),
+        }
+    }
+
+    /// The endpoint of an upstream.
+    pub fn endpoint(&self, upstream: &Name) -> Option<Arc<Endpoint>> {
+        self.endpoints.get(upstream).cloned()
+    }
+
+    /// Takes the plan's secrets out of text.
+    pub fn redactor(&self) -> &Redactor {
+        &self.redactor
+    }
+}

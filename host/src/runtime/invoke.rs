@@ -1,0 +1,181 @@
+//! One attempt: a fresh store, one call, an end, and everything that is to be kept of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+use wasmtime::{Store, UpdateDeadline};
+
+use super::bindings::collector::host::faults as wit;
+use super::bounded::{Ended, bounded};
+use super::engine::{Loaded, Runtime};
+use super::imports::http::Web;
+use super::imports::wasi;
+use super::ledger::{Ledger, Rule};
+use super::limiter::Limiter;
+use super::log::GuestLog;
+use super::state::State;
+use super::trap;
+use crate::clock;
+use crate::egress::Egress;
+use crate::limits::Limits;
+use crate::model::{Blame, Fault, Gap, Name, Point, Reason, Transfer};
+use crate::policy::Grant;
+
+/// What an attempt is given.
+pub struct Attempt {
+    pub collector: Name,
+    pub settings: Arc<BTreeMap<String, String>>,
+    pub grants: Vec<Grant>,
+    pub limits: Limits,
+    pub egress: Arc<Egress>,
+    /// What the guest's wall clock says.
+    pub now: Timestamp,
+    /// When it is over.
+    pub deadline: Instant,
+    /// Whether it is over then because the cycle is, and not by its own limit.
+    pub ends_with_cycle: bool,
+    /// Ends it at once.
+    pub stop: CancellationToken,
+}
+
+/// What is kept of an attempt, however it ended.
+#[derive(Debug)]
+pub struct AttemptResult {
+    pub points: Vec<Point>,
+    pub gaps: Vec<Gap>,
+    pub fault: Option<Fault>,
+    pub fuel_used: u64,
+    pub memory_peak_bytes: u64,
+    pub http: Transfer,
+    pub log_dropped_bytes: u64,
+}
+
+type Called = wasmtime::Result<Result<(), wit::Fault>>;
+
+impl Runtime {
+    /// Runs one attempt to its end, on the guests' threads.
+    pub async fn attempt(&self, loaded: &Loaded, attempt: Attempt) -> AttemptResult {
+        let store = match self.store(loaded, &attempt) {
+            Ok(store) => store,
+            Err(e) => return AttemptResult::host_bug(format!("no store: {e:#}")),
+        };
+        match self.guests().map(|guests| guests.spawn(run(store, loaded.clone(), attempt))) {
+            Some(task) => task.await.unwrap_or_else(|e| AttemptResult::host_bug(format!("the attempt's task: {e}"))),
+            None => AttemptResult::host_bug("the runtime is gone".into()),
+        }
+    }
+
+    fn store(&self, loaded: &Loaded, attempt: &Attempt) -> wasmtime::Result<Store<State>> {
+        let limits = &attempt.limits;
+        let log = GuestLog::new(&attempt.collector, limits.log, attempt.egress.redactor());
+        let web = Web::new(
+            attempt.collector.clone(),
+            attempt.grants.clone(),
+            attempt.egress.clone(),
+            limits,
+            attempt.deadline,
+            self.control.clone(),
+        );
+        let state = State {
+            wasi: wasi::context(attempt.now, &log),
+            table: wasmtime::component::ResourceTable::new(),
+            limiter: Limiter::new(limits),
+            ledger: Ledger::new(loaded.declared.clone(), limits),
+            log,
+            settings: attempt.settings.clone(),
+            web,
+        };
+        let mut store = Store::new(&self.engine, state);
+        store.limiter(|state| &mut state.limiter);
+        // A store begins without fuel and with its epoch over: both are set before anything of the guest runs.
+        store.set_fuel(limits.fuel)?;
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
+        store.set_hostcall_fuel(limits.hostcall.as_usize());
+        store.set_max_component_handles(limits.handles as usize);
+        Ok(store)
+    }
+}
+
+async fn run(mut store: Store<State>, loaded: Loaded, attempt: Attempt) -> AttemptResult {
+    let started = clock::instant();
+    let call = async {
+        let collector = loaded.pre.instantiate_async(&mut store).await?;
+        store.run_concurrent(async |accessor| collector.call_collect(accessor).await).await?
+    };
+    let ended = bounded(call, attempt.deadline, &attempt.stop).await;
+    let limits = &attempt.limits;
+    let fuel_used = limits.fuel.saturating_sub(store.get_fuel().unwrap_or_default());
+    // The store goes at once: only that drops the host calls that the guest still waits for.
+    let state = store.into_data();
+    let fault = match ended {
+        Ended::Done(called) => fault_of(called, &state, limits),
+        Ended::Deadline => Some(deadline_fault(&state, &attempt, started)),
+        Ended::Cancelled => Some(Fault::new(Blame::Host, Reason::Cancelled, "ended by a signal")),
+    };
+    let redactor = attempt.egress.redactor();
+    let fault = fault.map(|fault| Fault { message: redactor.scrub_text(fault.message), ..fault });
+    let (points, gaps) = state.ledger.close();
+    let clean = |gap: Gap| Gap { reason: redactor.scrub_text(gap.reason), ..gap };
+    AttemptResult {
+        points,
+        gaps: gaps.into_iter().map(clean).collect(),
+        fault,
+        fuel_used,
+        memory_peak_bytes: state.limiter.memory_peak(),
+        http: state.web.meter().read(),
+        log_dropped_bytes: state.log.dropped_bytes(),
+    }
+}
+
+fn fault_of(called: Called, state: &State, limits: &Limits) -> Option<Fault> {
+    match called {
+        Err(error) => Some(trap::fault(&error, &state.limiter, limits, &state.log.last_words())),
+        Ok(Err(fault)) => {
+            let fault = trap::fault_of_guest(fault);
+            // A guest that passes on a refusal calls it its contract; the host knows better which limit it was.
+            let is_limit = state.ledger.first_refusal().is_some_and(|refusal| refusal.rule == Rule::Limit);
+            let reason = if fault.reason == Reason::Contract && is_limit { Reason::Limit } else { fault.reason };
+            Some(Fault { reason, ..fault })
+        }
+        // Whatever a collector says of itself: a refused point means that it broke its manifest.
+        Ok(Ok(())) => state.ledger.first_refusal().map(|refusal| {
+            let reason = if refusal.rule == Rule::Limit { Reason::Limit } else { Reason::Contract };
+            Fault::new(Blame::Guest, reason, refusal.message.clone())
+        }),
+    }
+}
+
+fn deadline_fault(state: &State, attempt: &Attempt, started: Instant) -> Fault {
+    let (blame, doing) = match state.web.is_waiting() {
+        true => (Blame::Upstream, "while it waited for an upstream"),
+        false => (Blame::Guest, "while it was at work"),
+    };
+    let given = attempt.deadline.saturating_duration_since(started);
+    let given = format!("{:.1} s", given.as_secs_f64());
+    if attempt.ends_with_cycle {
+        let what = format!("the cycle's time was up, {given} after it had begun, {doing}");
+        return Fault::new(blame, Reason::CycleDeadline, what)
+            .hint("raise deadline under [cycle], or run more collectors at once with jobs");
+    }
+    Fault::new(blame, Reason::Deadline, format!("its time was up after {given}, {doing}"))
+        .hint(format!("raise deadline under [collector.{}.limits] if it needs longer", attempt.collector))
+}
+
+impl AttemptResult {
+    /// An attempt that the host itself lost.
+    fn host_bug(what: String) -> AttemptResult {
+        AttemptResult {
+            points: Vec::new(),
+            gaps: Vec::new(),
+            fault: Some(Fault::new(Blame::Host, Reason::HostBug, what)),
+            fuel_used: 0,
+            memory_peak_bytes: 0,
+            http: Transfer::default(),
+            log_dropped_bytes: 0,
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! What an attempt has emitted: checked point by point, kept whatever happens next.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use indexmap::map::Entry;
+
+use crate::limits::Limits;
+use crate::model::{Gap, Point, Series, TagSet};
+
+/// Why a point or a gap is not taken. The words of `wit/metrics.wit`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rule {
+    UndeclaredSeries,
+    NotFinite,
+    BadTag,
+    Duplicate,
+    Limit,
+}
+
+/// A point or a gap that was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub rule: Rule,
+    pub message: String,
+}
+
+/// The series that a collector may emit under its settings. Shared by all its attempts.
+#[derive(Debug, Default)]
+pub(super) struct Declared {
+    /// Name to place in `all`.
+    by_name: HashMap<Arc<str>, u32>,
+    all: Vec<DeclaredSeries>,
+}
+
+#[derive(Debug)]
+struct DeclaredSeries {
+    name: Arc<str>,
+    tag_keys: Vec<Box<str>>,
+}
+
+/// The points and gaps of one attempt.
+#[derive(Default)]
+pub(super) struct Ledger {
+    declared: Arc<Declared>,
+    points_max: usize,
+    tags_max: usize,
+    tag_bytes_max: usize,
+    /// By series and tags, in the order in which they came.
+    points: IndexMap<(u32, TagSet), f64>,
+    gaps: BTreeMap<u32, String>,
+    /// Refused points of series that are not declared: there is no series whose gap they could be.
+    first_refusal: Option<Refusal>,
+}
+
+/// A gap's reason is a sentence, not a page.
+const REASON_CHARS_MAX: usize = 300;
+
+impl Declared {
+    pub fn new<'a>(series: impl Iterator<Item = &'a Series>) -> Declared {
+        let all: Vec<DeclaredSeries> = series
+            .map(|series| DeclaredSeries {
+                name: series.name.as_str().into(),
+                tag_keys: series.tags.iter().map(|key| key.as_str().into()).collect(),
+            })
+            .collect();
+        let by_name = all.iter().zip(0..).map(|(series, n)| (series.name.clone(), n)).collect();
+        Declared { by_name, all }
+    }
+
+    fn find(&self, name: &str) -> Result<(u32, &DeclaredSeries), Refusal> {
+        let found = self.by_name.get(name).and_then(|n| Some((*n, self.all.get(*n as usize)?)));
+        found.ok_or_else(|| {
+            let shown: String = name.chars().take(200).collect();
+            refusal(Rule::UndeclaredSeries, format!("series {shown:?} is not declared in the manifest"))
+        })
+    }
+}
+
+impl Ledger {
+    pub fn new(declared: Arc<Declared>, limits: &Limits) -> Ledger {
+        Ledger {
+            declared,
+            points_max: limits.points as usize,
+            tags_max: limits.tags as usize,
+            tag_bytes_max: limits.tag_bytes as usize,
+            points: IndexMap::new(),
+            gaps: BTreeMap::new(),
+            first_refusal: None,
+        }
+    }
+
+    /// Takes a point, or says which rule it breaks; then its series becomes a gap. The tags are sorted in place.
+    pub fn emit<T>(&mut self, series: &str, value: f64, tags: &mut Vec<T>) -> Result<(), Refusal>
+    where
+        T: AsRef<str> + Ord,
+    {
+        let declared = self.declared.clone();
+        let (n, found) = match declared.find(series) {
+            Ok(found) => found,
+            Err(refusal) => return Err(self.refused(None, refusal)),
+        };
+        if let Err(refusal) = self.check(found, value, tags) {
+            return Err(self.refused(Some(n), refusal));
+        }
+        tags.sort_unstable();
+        tags.dedup();
+        let is_full = self.points.len() >= self.points_max;
+        match self.points.entry((n, TagSet::of_sorted(tags))) {
+            Entry::Vacant(entry) if !is_full => {
+                entry.insert(value);
+                Ok(())
+            }
+            Entry::Vacant(_) => {
+                let message = format!("series {series}: more points than the limit points ({})", self.points_max);
+                Err(self.refused(Some(n), refusal(Rule::Limit, message)))
+            }
+            Entry::Occupied(_) => {
+                let message = format!("series {series} was emitted before with the same tags");
+                Err(self.refused(Some(n), refusal(Rule::Duplicate, message)))
+            }
+        }
+    }
+
+    fn check<T: AsRef<str>>(&self, series: &DeclaredSeries, value: f64, tags: &[T]) -> Result<(), Refusal> {
+        let name = &series.name;
+        if !value.is_finite() {
+            return Err(refusal(Rule::NotFinite, format!("series {name}: the value is {value}")));
+        }
+        let bad = |what: String| Err(refusal(Rule::BadTag, format!("series {name}: {what}")));
+        if tags.len() > self.tags_max {
+            return bad(format!("{} tags, more than tags ({})", tags.len(), self.tags_max));
+        }
+        for tag in tags.iter().map(AsRef::as_ref) {
+            if tag.len() > self.tag_bytes_max {
+                return bad(format!("a tag of {} bytes, more than tag_bytes ({})", tag.len(), self.tag_bytes_max));
+            }
+            let Some((key, value)) = tag.split_once(':') else {
+                return bad(format!("tag {tag:?} is not key:value"));
+            };
+            if !series.tag_keys.iter().any(|declared| **declared == *key) {
+                return bad(format!("tag key {key:?} is not declared in the manifest"));
+            }
+            if value.is_empty() || tag.chars().any(|c| c.is_control() || c == ',') {
+                return bad(format!("tag {tag:?} is empty or holds a comma or a control character"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Says that a series has no value.
+    pub fn gap(&mut self, series: &str, reason: &str) -> Result<(), Refusal> {
+        let (n, _) = self.declared.find(series)?;
+        let reason: String = reason.chars().filter(|c| !c.is_control()).take(REASON_CHARS_MAX).collect();
+        self.gaps.insert(n, reason);
+        Ok(())
+    }
+
+    fn refused(&mut self, series: Option<u32>, refusal: Refusal) -> Refusal {
+        if let Some(n) = series {
+            self.gaps.entry(n).or_insert_with(|| format!("refused: {}", refusal.message));
+        }
+        self.first_refusal.get_or_insert_with(|| refusal.clone());
+        refusal
+    }
+
+    /// The first refusal of the attempt, if there was one: it broke its manifest, whatever it says itself.
+    pub fn first_refusal(&self) -> Option<&Refusal> {
+        self.first_refusal.as_ref()
+    }
+
+    /// What is to be kept: points in the order in which they came, and gaps of series that have no point.
+    pub fn close(self) -> (Vec<Point>, Vec<Gap>) {
+        let Ledger { declared, points, mut gaps, .. } = self;
+        let name = |n: u32| declared.all.get(n as usize).map(|series| series.name.clone()).unwrap_or_default();
+        for (n, _) in points.keys() {
+            gaps.remove(n);
+        }
+        let points = points.into_iter().map(|((n, tags), value)| Point { series: name(n), value, tags }).collect();
+        (points, gaps.into_iter().map(|(n, reason)| Gap { series: name(n), reason }).collect())
+    }
+}
+
+fn refusal(rule: Rule, message: String) -> Refusal {
+    Refusal { rule, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn emit(ledger: &mut Ledger, n: u32) -> Result<(), Refusal> {
+        ledger.emit("a.x", 1.0, &mut vec![format!("env:{n}")])
+    }
+
+    fn ledger(limits: Limits) -> Ledger {
+        let series: Vec<Series> = ["a.x", "a.y"]
+            .into_iter()
+            .map(|name| Series {
+                name: name.into(),
+                kind: crate::model::Kind::Gauge,
+                unit: "count".into(),
+                description: String::new(),
+                tags: vec!["env".into()],
+                only_with: None,
+            })
+            .collect();
+        Ledger::new(Arc::new(Declared::new(series.iter())), &limits)
+    }
+
+    #[test]
+    fn a_point_that_breaks_a_rule_is_refused_and_its_series_becomes_a_gap() {
+        let long = format!("env:{}", "x".repeat(300));
+        let many = vec!["env:1"; 17];
+        let cases: [(&str, f64, Vec<&str>, Rule, &str); 9] = [
+            ("a.z", 1.0, vec![], Rule::UndeclaredSeries, "series \"a.z\" is not declared"),
+            ("a.x", f64::NAN, vec![], Rule::NotFinite, "the value is NaN"),
+            ("a.x", f64::INFINITY, vec![], Rule::NotFinite, "the value is inf"),
+            ("a.x", 1.0, vec![&long], Rule::BadTag, "more than tag_bytes (200)"),
+            ("a.x", 1.0, many, Rule::BadTag, "17 tags, more than tags (16)"),
+            ("a.x", 1.0, vec!["env"], Rule::BadTag, "is not key:value"),
+            ("a.x", 1.0, vec!["other:1"], Rule::BadTag, "\"other\" is not declared"),
+            ("a.x", 1.0, vec!["env:a\nb"], Rule::BadTag, "control character"),
+            ("a.x", 1.0, vec!["env:"], Rule::BadTag, "is empty"),
+        ];
+        for (series, value, mut tags, rule, says) in cases {
+            let mut ledger = ledger(Limits::default());
+            let refused = ledger.emit(series, value, &mut tags).unwrap_err();
+            assert_eq!(refused.rule, rule);
+            assert!(refused.message.contains(says), "{refused:?}");
+            assert_eq!(ledger.first_refusal(), Some(&refused));
+            let (points, gaps) = ledger.close();
+            assert_eq!((points.len(), gaps.len()), (0, usize::from(series == "a.x")));
+        }
+    }
+
+    #[test]
+    fn the_same_series_with_the_same_tags_is_taken_once() {
+        let mut ledger = ledger(Limits::default());
+        assert!(ledger.emit("a.x", 1.0, &mut vec!["env:a"]).is_ok());
+        assert!(ledger.emit("a.x", 2.0, &mut vec!["env:b"]).is_ok());
+        assert_eq!(ledger.emit("a.x", 3.0, &mut vec!["env:a"]).unwrap_err().rule, Rule::Duplicate);
+        let (points, gaps) = ledger.close();
+        assert_eq!(points.iter().map(|p| p.value).collect::<Vec<_>>(), [1.0, 2.0]);
+        assert!(gaps.is_empty());
+    }
+
+    #[test]
+    fn points_beyond_the_limit_are_refused_and_those_before_are_kept() {
+        let mut ledger = ledger(Limits { points: 2, ..Limits::default() });
+        assert!(emit(&mut ledger, 1).is_ok() && emit(&mut ledger, 2).is_ok());
+        assert_eq!(emit(&mut ledger, 3).unwrap_err().rule, Rule::Limit);
+        assert_eq!(ledger.close().0.len(), 2);
+    }
+
+    #[test]
+    fn a_later_point_takes_a_gap_back() {
+        let mut ledger = ledger(Limits::default());
+        ledger.gap("a.x", "nothing\nto measure").unwrap();
+        ledger.gap("a.y", &"y".repeat(1000)).unwrap();
+        ledger.emit::<&str>("a.x", 0.0, &mut vec![]).unwrap();
+        assert!(ledger.gap("a.z", "?").is_err());
+        let (points, gaps) = ledger.close();
+        assert_eq!((points.len(), gaps.len(), gaps[0].reason.len()), (1, 1, REASON_CHARS_MAX));
+        assert_eq!(&*gaps[0].series, "a.y");
+    }
+}

@@ -1,0 +1,92 @@
+//! From the way an attempt ended to a fault: what was reached, whose mistake it was.
+
+use wasmtime::Trap;
+use wasmtime_wasi::I32Exit;
+
+use super::bindings::collector::host::faults as wit;
+use super::limiter::{Limiter, Reached};
+use crate::limits::Limits;
+use crate::model::{Blame, Fault, Reason};
+
+/// A trap, or whatever else made wasmtime give up. `last_words` is what the guest wrote to stderr.
+pub(super) fn fault(error: &wasmtime::Error, limiter: &Limiter, limits: &Limits, last_words: &str) -> Fault {
+    let guest = |reason, what: String| Fault::new(Blame::Guest, reason, what);
+    let raise = |key: &str| format!("raise {key} under [collector.NAME.limits], or let the collector need less");
+    // A growth that was refused is why a guest aborts or traps afterwards, whatever the trap is called.
+    match limiter.reached {
+        Some(Reached::Memory) => {
+            return guest(Reason::Memory, format!("wanted more linear memory than memory ({})", limits.memory))
+                .hint(raise("memory"));
+        }
+        Some(Reached::TableElements) => {
+            let what = format!("wanted more table elements than table_elements ({})", limits.table_elements);
+            return guest(Reason::Resources, what).hint(raise("table_elements"));
+        }
+        None => {}
+    }
+    let said = |what: &str| match last_words {
+        "" => what.to_owned(),
+        words => format!("{what}: {words}"),
+    };
+    if let Some(I32Exit(code)) = error.downcast_ref::<I32Exit>() {
+        return guest(Reason::Panic, said(&format!("ended itself with exit code {code}")));
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::OutOfFuel) => {
+            guest(Reason::Fuel, format!("used up its CPU budget, fuel ({})", limits.fuel)).hint(raise("fuel"))
+        }
+        Some(Trap::StackOverflow) => guest(Reason::StackOverflow, "recursed without end".into()),
+        Some(Trap::UnreachableCodeReached) => guest(Reason::Panic, said("gave up")),
+        Some(trap) => guest(Reason::Trap, said(&format!("trapped: {trap}"))),
+        None => of_text(error, limits, said("")),
+    }
+}
+
+/// Errors for which wasmtime has no type. Their texts are checked by the hostile programs.
+fn of_text(error: &wasmtime::Error, limits: &Limits, said: String) -> Fault {
+    let text = format!("{error:#}");
+    let guest = |reason, what: String| Fault::new(Blame::Guest, reason, what);
+    if text.contains("fuel allocated for hostcalls") {
+        return guest(
+            Reason::HostcallFuel,
+            format!("handed over more in one call than hostcall ({})", limits.hostcall),
+        );
+    }
+    if ["instance count too high", "table count too high", "memory count too high", "limit on the number of handles"]
+        .iter()
+        .any(|part| text.contains(part))
+    {
+        return guest(
+            Reason::Resources,
+            format!("{text}; the limits are instances ({}) and handles ({})", limits.instances, limits.handles),
+        );
+    }
+    guest(Reason::Trap, if said.is_empty() { text } else { format!("{text}{said}") })
+}
+
+/// A fault that the collector returned itself.
+pub(super) fn fault_of_guest(fault: wit::Fault) -> Fault {
+    let blame = match fault.blame {
+        wit::Blame::Guest => Blame::Guest,
+        wit::Blame::Upstream => Blame::Upstream,
+        wit::Blame::Settings => Blame::Settings,
+    };
+    let reason = match fault.reason {
+        wit::Reason::Unreachable => Reason::Unreachable,
+        wit::Reason::Timeout => Reason::Timeout,
+        wit::Reason::UpstreamError => Reason::UpstreamError,
+        wit::Reason::RateLimited => Reason::RateLimited,
+        wit::Reason::Unauthorized => Reason::Unauthorized,
+        wit::Reason::NotFound => Reason::NotFound,
+        wit::Reason::BadAnswer => Reason::BadAnswer,
+        wit::Reason::Credential => Reason::Credential,
+        wit::Reason::Setting => Reason::Setting,
+        wit::Reason::Denied => Reason::Denied,
+        wit::Reason::Limit => Reason::Limit,
+        wit::Reason::Contract => Reason::Contract,
+        wit::Reason::Other => Reason::Other,
+    };
+    const MESSAGE_CHARS_MAX: usize = 600;
+    let message = fault.message.chars().map(|c| if c.is_control() { ' ' } else { c });
+    Fault::new(blame, reason, message.take(MESSAGE_CHARS_MAX).collect::<String>())
+}

@@ -1,0 +1,71 @@
+//! Points as lines of JSON on stdout.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::{Pushed, Verdict};
+use crate::model::{Kind, Sample, TagSet};
+
+/// The process' stdout.
+pub struct Stdout;
+
+/// A line: `{"series":"github.prs.open","value":122.0,"time":"2025-10-24T12:00:00Z","kind":"gauge","unit":"count","tags":[]}`
+#[derive(Serialize)]
+struct Line<'a> {
+    series: &'a str,
+    value: f64,
+    time: jiff::Timestamp,
+    kind: Kind,
+    unit: &'a str,
+    tags: &'a TagSet,
+}
+
+impl Stdout {
+    pub(super) fn new() -> Stdout {
+        Stdout
+    }
+
+    pub(super) fn push(&self, samples: &[Sample]) -> Pushed {
+        let verdict = match write(samples, &mut io::stdout().lock()) {
+            Ok(()) => Verdict::Delivered,
+            // Whoever read it is gone, and does not come back.
+            Err(e) => Verdict::Rejected { reason: format!("stdout: {}", e.kind()) },
+        };
+        Pushed { samples: samples.len(), verdict }
+    }
+}
+
+fn write(samples: &[Sample], out: &mut impl Write) -> io::Result<()> {
+    let mut lines = Vec::new();
+    for sample in samples {
+        let Sample { series, kind, unit, value, tags, time } = sample;
+        let line = Line { series, value: *value, time: *time, kind: *kind, unit, tags };
+        serde_json::to_writer(&mut lines, &line)?;
+        lines.push(b'\n');
+    }
+    out.write_all(&lines)?;
+    out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_is_a_line_of_json() {
+        let sample = Sample {
+            series: "a.b".into(),
+            kind: Kind::Gauge,
+            unit: "count".into(),
+            value: 1.5,
+            tags: TagSet::new(["env:x"]),
+            time: "2025-10-24T12:00:00Z".parse().unwrap(),
+        };
+        let mut out = Vec::new();
+        write(&[sample.clone(), sample], &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let line = r#"{"series":"a.b","value":1.5,"time":"2025-10-24T12:00:00Z","kind":"gauge","unit":"count","tags":["env:x"]}"#;
+        assert_eq!(text, format!("{line}\n{line}\n"));
+    }
+}
