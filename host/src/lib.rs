@@ -2,7 +2,9 @@
 //!
 //! ARCHITECTURE.md has the levels; a module uses only modules of lower ones.
 
+pub mod app;
 pub mod catalog;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod delivery;
@@ -10,6 +12,7 @@ pub mod egress;
 pub mod limits;
 pub mod model;
 pub mod policy;
+pub mod report;
 pub mod runner;
 pub mod runtime;
 pub mod sinks;

@@ -28,7 +28,7 @@ const COMMIT_PAGE_FILES: usize = 300;
 const COMMIT_FILES_MAX: usize = 3000;
 
 /// Commits whose files take a request each; more would leave the other groups too few of an attempt's 500 requests.
-const LONE_COMMITS_MAX: usize = 300;
+const LONE_COMMITS_MAX: usize = 400;
 
 /// Where GitHub ends a filtered listing of workflow runs; `total_count` still says how many there are.
 /// Source: <https://docs.github.com/rest/actions/workflow-runs#list-workflow-runs-for-a-repository>
@@ -282,15 +282,15 @@ impl Repository {
         Ok(names)
     }
 
-    /// The files of squash merges, by their pull requests. Where a pull request's listing is odd, or nearly as long as GitHub
-    /// lists at all, its commit goes to the lone ones.
+    /// The files of squash merges, by their pull requests. Where a pull request cannot be read, or has more files than fit
+    /// one page of its commit, the commit goes to the lone ones.
     async fn squashed_files<'a>(
         &self,
         mut squashes: Vec<Squash<'a>>,
         lone: &mut Vec<&'a str>,
     ) -> Result<BTreeSet<String>, Fault> {
         let mut names = BTreeSet::new();
-        for _ in 1..COMMIT_FILES_MAX / PAGE_ROWS {
+        for _ in 0..COMMIT_PAGE_FILES / PAGE_ROWS {
             let mut batches = Vec::new();
             while !squashes.is_empty() {
                 batches.push(squashes.split_off(squashes.len().saturating_sub(PULLS_IN_BATCH)));
@@ -344,7 +344,7 @@ impl Repository {
             names.extend(files.into_iter().map(|file| file.filename));
             if names.len() >= COMMIT_FILES_MAX {
                 let message = format!("{}: GitHub lists no more than {COMMIT_FILES_MAX} files of a commit", page.label);
-                return Err(Fault::new(Reason::Limit, message));
+                return Err(Fault::bad_answer(message));
             }
             if !has_next_page(&page, rows) {
                 break;
@@ -445,7 +445,7 @@ impl Repository {
                 None => return Ok(rows),
             }
         }
-        Err(named(Fault::new(Reason::Limit, format!("the listing does not end within {PAGES_MAX} pages"))))
+        Err(named(Fault::bad_answer(format!("the listing does not end within {PAGES_MAX} pages"))))
     }
 
     /// What GraphQL answers about the repository.
@@ -457,9 +457,8 @@ impl Repository {
         answer.map_err(|fault| fault.while_asking(operation(document)))
     }
 
-    fn not_found(&self, said: &str) -> Fault {
-        let message = format!("{} is not there, or the token may not see it: {said}", self.full_name());
-        Fault::new(Reason::NotFound, message.trim_end_matches(": "))
+    fn not_found(&self) -> Fault {
+        Fault::new(Reason::NotFound, format!("{} is not there, or the token may not see it", self.full_name()))
     }
 }
 
@@ -592,9 +591,13 @@ impl Span {
     /// Its parts, so short that each is likely to be listed to its end. They share their ends: rows count by their ids.
     fn divide(self, runs: usize, now: Timestamp) -> Result<Vec<Span>, Fault> {
         let seconds = self.to.unwrap_or(now.as_second()).saturating_sub(self.from);
-        if runs > RUNS_MAX || seconds < 2 {
-            let message = format!("workflow runs created {self}: {runs} are more than can be listed");
+        if runs > RUNS_MAX {
+            let message = format!("workflow runs created {self}: {runs} are too many to read, {RUNS_MAX} at most");
             return Err(Fault::new(Reason::Limit, message));
+        }
+        if seconds < 2 {
+            let message = format!("workflow runs created {self}: GitHub lists {RUNS_LISTED_MAX} of {runs}");
+            return Err(Fault::bad_answer(message));
         }
         let parts = i64::try_from(runs / RUNS_IN_PART + 1).unwrap_or(i64::MAX);
         let step = (seconds - 1) / parts + 1;
@@ -683,9 +686,10 @@ impl GraphqlAnswer {
         if let Some(error) = self.errors.into_iter().flatten().find(|error| !error.is_local()) {
             return Err(error.into_fault(asked));
         }
-        match self.data {
-            Some(data) => data.repository.ok_or_else(|| asked.not_found("")),
-            None => Err(GraphqlError { message: self.message, ..GraphqlError::default() }.into_fault(asked)),
+        match (self.data, self.message) {
+            (Some(data), _) => data.repository.ok_or_else(|| asked.not_found()),
+            (None, None) => Err(Fault::bad_answer("the answer holds neither data nor an error")),
+            (None, message) => Err(GraphqlError { message, ..GraphqlError::default() }.into_fault(asked)),
         }
     }
 }
@@ -701,12 +705,12 @@ impl GraphqlError {
     fn into_fault(self, asked: &Repository) -> Fault {
         let (kind, said) = (self.kind.unwrap_or_default(), self.message.unwrap_or_default());
         let reason = match kind.as_str() {
-            "NOT_FOUND" => return asked.not_found(&said),
+            "NOT_FOUND" => return asked.not_found(),
             "FORBIDDEN" | "INSUFFICIENT_SCOPES" => Reason::Unauthorized,
             _ if kind.starts_with("RATE_LIMIT") || said.contains("rate limit") => Reason::RateLimited,
             _ => Reason::UpstreamError,
         };
-        Fault::new(reason, format!("GitHub answered with an error: {kind} {said}"))
+        Fault::new(reason, format!("GitHub answered with an error: {}", format!("{kind} {said}").trim()))
     }
 }
 
@@ -766,40 +770,30 @@ mod tests {
         /// Of a commit by oid, and of a pull request by number.
         files: BTreeMap<String, Vec<String>>,
         runs: Vec<Value>,
-        /// Whether a commit's pages name the next one in a `link` header.
+        /// Whether the pages of a commit come without the `link` header.
         is_silent_on_pages: bool,
     }
 
     impl Upstream {
-        /// So many of everything, evenly over the week; of the closed pull requests every other one is merged.
+        /// So many of everything in the week, and 250 pull requests that were closed before it. Every other one is merged.
         fn of(open: usize, closed: usize, squashes: usize, pushes: usize, runs: usize) -> Upstream {
-            let mut github = Upstream::default();
-            github.open = (0..open).map(|n| json!({"number": 10_000 + n, "createdAt": ago(40 * 24 * HOUR)})).collect();
-            for n in 0..closed {
-                let at = ago(60 + n as i64);
-                let merged = (n % 2 == 0).then_some(&at);
-                github
-                    .closed
-                    .push(json!({"number": n, "createdAt": ago(9 * 24 * HOUR), "updatedAt": at, "closedAt": at,
-                    "mergedAt": merged, "totalCommentsCount": n % 3}));
-            }
-            for n in 0..squashes + pushes {
-                github.commit(
-                    n,
-                    (n < squashes).then_some(20_000 + n),
-                    (0..=n % 7).map(|f| format!("{n}/{f}")).collect(),
-                );
-            }
+            let open = (0..open).map(|n| json!({"number": 10_000 + n, "createdAt": ago(40 * 24 * HOUR)})).collect();
+            let of_week = (0..closed).map(|n| closed_row(n, &ago(60 + n as i64)));
+            let closed = of_week.chain((0..250).map(|n| closed_row(5000 + n, &ago(8 * 24 * HOUR)))).collect();
             let step = 7 * 24 * HOUR / (runs as i64 + 1);
-            github.runs = (0..runs).map(|n| run_row(n, &ago(step * (n as i64 + 1)))).collect();
+            let runs = (0..runs).map(|n| run_row(n, &ago(step * (n as i64 + 1)))).collect();
+            let mut github = Upstream { open, closed, runs, ..Upstream::default() };
+            for n in 0..squashes + pushes {
+                let pull = (n < squashes).then_some(20_000 + n);
+                github.commit(n, pull, (0..=n % 7).map(|file| format!("{n}/{file}")).collect());
+            }
             github
         }
 
         /// Adds a commit, as the squash merge of a pull request or on its own.
         fn commit(&mut self, n: usize, pull: Option<usize>, files: Vec<String>) {
             let oid = format!("{n:040x}");
-            let pulls: Vec<Value> =
-                pull.iter().map(|number| json!({"number": number, "mergeCommit": {"oid": oid}})).collect();
+            let pulls: Value = pull.iter().map(|pull| json!({"number": pull, "mergeCommit": {"oid": oid}})).collect();
             if let Some(number) = pull {
                 self.files.insert(number.to_string(), files.clone());
             }
@@ -811,13 +805,11 @@ mod tests {
 
         fn answer(&self, request: &Request) -> Result<Response, http::Error> {
             let path = request.path().strip_prefix("/repos/acme/rocket/").unwrap_or(request.path());
-            match path.strip_prefix("commits/") {
-                Some(oid) => {
-                    Ok(self.commit_page(oid, request.query_value("page").map_or(1, |page| page.parse().unwrap())))
-                }
-                None if path == "actions/runs" => Ok(ok(&self.run_page(request))),
-                None => Ok(ok(&json!({"data": {"repository": self.query(&request.body_json())}}))),
-            }
+            Ok(match path.strip_prefix("commits/") {
+                Some(oid) => self.commit_page(oid, request.query_value("page").map_or(1, |page| page.parse().unwrap())),
+                None if path == "actions/runs" => ok(&self.run_page(request)),
+                None => ok(&json!({"data": {"repository": self.query(&request.body_json())}})),
+            })
         }
 
         fn query(&self, body: &Value) -> Value {
@@ -867,6 +859,11 @@ mod tests {
         }
     }
 
+    fn closed_row(number: usize, at: &str) -> Value {
+        json!({"number": number, "createdAt": ago(9 * 24 * HOUR), "updatedAt": at, "closedAt": at,
+            "mergedAt": number.is_multiple_of(2).then_some(at), "totalCommentsCount": number % 3})
+    }
+
     fn run_row(id: usize, created_at: &str) -> Value {
         json!({"id": id, "name": "benchmark", "status": "completed", "conclusion": "success", "head_branch": "main",
             "run_attempt": 1, "created_at": created_at, "run_started_at": created_at, "updated_at": ago(0)})
@@ -882,6 +879,19 @@ mod tests {
 
     fn ok(body: &Value) -> Response {
         Response { status: 200, body: body.to_string().into_bytes(), ..Response::default() }
+    }
+
+    /// The answer without a row that it promises, or with an error beside its data.
+    fn broken_off(answer: &Response) -> Response {
+        let mut body: Value = answer.json().unwrap();
+        if let Some(runs) = body.get_mut("workflow_runs").and_then(Value::as_array_mut) {
+            runs.pop();
+        } else if body.get("files").is_some() {
+            body["files"] = Value::Null;
+        } else {
+            body["errors"] = json!([{"message": "Something went wrong while executing your query."}]);
+        }
+        ok(&body)
     }
 
     fn collect_from(answer: impl FnMut(&Request) -> Result<Response, http::Error> + 'static) -> Outcome {
@@ -939,25 +949,22 @@ mod tests {
     #[test]
     fn more_runs_than_one_listing_holds_are_read_by_spans_of_time() {
         let outcome = collect(&Upstream::of(0, 0, 0, 0, 2000));
-        assert_values(
-            &outcome,
-            &[("ci.workflow_runs_7d", 2000), ("ci.flaky_checks_7d", 0), ("ci.benchmarks_passing", 1)],
-        );
+        assert_values(&outcome, &[("ci.workflow_runs_7d", 2000), ("ci.benchmarks_passing", 1)]);
         assert_requests(&outcome, 26);
     }
 
     #[test]
     fn runs_that_come_in_a_burst_are_all_counted_once() {
-        let mut github = Upstream::default();
-        github.runs = (0..2500).map(|n| run_row(n, &ago(3 * 24 * HOUR + n as i64 / 2))).collect();
-        assert_values(&collect(&github), &[("ci.workflow_runs_7d", 2500)]);
+        let runs = (0..2500).map(|n| run_row(n, &ago(3 * 24 * HOUR + n as i64 / 2))).collect();
+        let outcome = collect(&Upstream { runs, ..Upstream::default() });
+        assert_values(&outcome, &[("ci.workflow_runs_7d", 2500)]);
     }
 
     #[test]
     fn runs_that_cannot_be_listed_to_their_end_are_gaps_and_nothing_else_is() {
         let mut github = Upstream::of(3, 3, 1, 0, 0);
         github.runs = (0..1001).map(|n| run_row(n, &ago(HOUR))).collect();
-        assert_lost(&collect(&github), &["ci."], "more than can be listed");
+        assert_lost(&collect(&github), &["ci."], "GitHub lists 1000 of 1001");
         let endless = move |request: &Request| match request.path() {
             "/graphql" => github.answer(request),
             _ => Ok(ok(&json!({"total_count": u32::MAX, "workflow_runs": []}))),
@@ -981,43 +988,36 @@ mod tests {
 
     #[test]
     fn a_failure_at_any_request_costs_only_what_needs_it() {
-        let mut github = Upstream::of(150, 150, 70, 40, 1100);
-        github.commit(110, Some(20_110), (0..250).map(|n| format!("big/{n}")).collect());
-        github.commit(111, None, (0..650).map(|n| format!("bigger/{n}")).collect());
+        let mut github = Upstream::of(150, 150, 60, 10, 1010);
+        github.commit(70, Some(20_070), (0..250).map(|n| format!("big/{n}")).collect());
+        github.commit(71, None, (0..650).map(|n| format!("bigger/{n}")).collect());
         let whole = collect(&github);
-        let outage = |kind| Err(http::Error { kind, message: "broken by the test".into() });
         for position in 0..whole.requests.len() {
             for failure in 0..7 {
                 let (github, mut number) = (github.clone(), 0);
                 let outcome = collect_from(move |request| {
                     number += 1;
                     let answer = github.answer(request)?;
-                    match (number > position, failure) {
+                    match failure {
                         _ if number != position + 1 => Ok(answer),
-                        (_, 0) => outage(http::ErrorKind::Timeout),
-                        (_, 1) => outage(http::ErrorKind::Limit),
-                        (_, 2) => Ok(Response { status: 502, ..answer }),
-                        (_, 3) => Ok(Response { body: answer.body[..answer.body.len() / 2].to_vec(), ..answer }),
-                        (_, 4) => Ok(ok(&json!({}))),
-                        (_, 5) => Ok(ok(&json!({"data": {"repository": {}}}))),
+                        0 => Err(http::Error { kind: http::ErrorKind::Timeout, message: "broken by the test".into() }),
+                        1 => Err(http::Error { kind: http::ErrorKind::Limit, message: "broken by the test".into() }),
+                        2 => Ok(Response { status: 502, ..answer }),
+                        3 => Ok(Response { body: answer.body[..answer.body.len() / 2].to_vec(), ..answer }),
+                        4 => Ok(ok(&json!({}))),
+                        5 => Ok(ok(&json!({"data": {"repository": {}}}))),
                         _ => Ok(broken_off(&answer)),
                     }
                 });
                 let at = &outcome.requests[position];
                 // Files that a batch lacks are read by their commits; of too long a listing only its length is taken.
                 let is_batch = at.body_json()["query"].as_str().is_some_and(|query| query.contains("squash0"));
-                let is_whole_week =
-                    at.query_value("created").is_some_and(|created| created.starts_with(">=2025-10-17"));
-                let is_mended = failure == 5 && is_batch || failure == 6 && is_whole_week;
+                let is_week = at.query_value("created").is_some_and(|created| created.starts_with(">=2025-10-17"));
+                let is_mended = failure == 5 && is_batch || failure == 6 && is_week;
                 let is_sound = (outcome.fault.is_none(), outcome.gaps.is_empty());
                 assert_eq!(is_sound, (is_mended, is_mended), "failure {failure} of {at:?}");
                 for point in &outcome.points {
-                    assert_eq!(
-                        Some(point.value),
-                        whole.value(&point.series),
-                        "{} after {failure} of {at:?}",
-                        point.series
-                    );
+                    assert_eq!(Some(point.value), whole.value(&point.series), "{point:?} after {failure} of {at:?}");
                 }
             }
         }
@@ -1060,9 +1060,8 @@ mod tests {
 
     #[test]
     fn a_listing_whose_cursor_stands_still_or_never_ends_is_lost() {
-        for (cursor, says) in
-            [(json!(null), "no new cursor"), (json!("0"), "no new cursor"), (json!(1), "does not end")]
-        {
+        let still = "no new cursor";
+        for (cursor, says) in [(json!(null), still), (json!("0"), still), (json!(1), "does not end")] {
             let (github, mut number) = (Upstream::of(1, 1, 1, 1, 10), 0);
             let outcome = collect_from(move |request| {
                 let mut answer: Value = github.answer(request)?.json().unwrap();
@@ -1091,7 +1090,7 @@ mod tests {
         assert_eq!(error("INSUFFICIENT_SCOPES"), Err(Reason::Unauthorized));
         assert_eq!(error("SERVICE_UNAVAILABLE"), Err(Reason::UpstreamError));
         assert_eq!(reason(json!({"data": {"repository": null}})), Err(Reason::NotFound));
-        assert_eq!(reason(json!({"data": null, "errors": []})), Err(Reason::UpstreamError));
+        assert_eq!(reason(json!({"data": null, "errors": []})), Err(Reason::BadAnswer));
         let message = "You have exceeded a secondary rate limit.";
         assert_eq!(reason(json!({"message": message})), Err(Reason::RateLimited));
         assert_eq!(reason(json!({"data": {"repository": {}}, "errors": null})), Ok(json!({})));
@@ -1101,48 +1100,36 @@ mod tests {
 
     #[test]
     fn a_time_may_have_a_fraction_an_offset_or_no_zone() {
-        for text in [
-            "2025-10-24T12:00:00Z",
-            "2025-10-24T12:00:00.000+00:00",
-            "2025-10-24T14:00:00+02:00",
-            "2025-10-24T12:00:00",
-        ] {
+        for text in ["2025-10-24T12:00:00", "2025-10-24T12:00:00.000+00:00", "2025-10-24T14:00:00+02:00"] {
             assert_eq!(read_instant(text), Some(now()), "{text}");
         }
         assert_eq!((read_instant(""), read_instant("yesterday")), (None, None));
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
         #[test]
-        fn parts_of_a_span_cover_it_and_are_shorter(from in 0i64..2_000_000_000, seconds in 2i64..1_000_000, runs in 1001usize..RUNS_MAX) {
+        fn parts_of_a_span_cover_it_and_are_shorter(
+            from in 0i64..2_000_000_000, seconds in 2i64..1_000_000, runs in 1001usize..RUNS_MAX,
+        ) {
             let end = from + seconds;
             let parts = Span { from, to: Some(end) }.divide(runs, now()).unwrap();
             prop_assert_eq!((parts[0].from, parts[parts.len() - 1].to), (from, Some(end)));
             prop_assert!(parts.windows(2).all(|pair| pair[0].to == Some(pair[1].from)));
-            prop_assert!(parts.iter().all(|part| part.to.unwrap() - part.from < seconds && part.to.unwrap() > part.from));
+            let lengths = parts.iter().map(|part| part.to.unwrap() - part.from);
+            prop_assert!(lengths.into_iter().all(|length| (1..seconds).contains(&length)));
         }
 
         #[test]
         fn a_world_of_any_size_is_counted_to_its_end(
-            open in 0usize..350, closed in 0usize..350, squashes in 0usize..120, pushes in 0usize..20, runs in 0usize..1500,
+            open in 0usize..350, closed in 0usize..350, squashes in 0usize..120, pushes in 0usize..20,
+            runs in 0usize..1500,
         ) {
             let outcome = collect(&Upstream::of(open, closed, squashes, pushes, runs));
             assert_values(&outcome, &[("prs.open", open), ("prs.merged_7d", closed.div_ceil(2))]);
             assert_values(&outcome, &[("commits.total_7d", squashes + pushes), ("ci.workflow_runs_7d", runs)]);
             assert_values(&outcome, &[("code.files_changed_7d", (0..squashes + pushes).map(|n| n % 7 + 1).sum())]);
         }
-    }
-
-    /// The answer without a row that it promises, or with an error beside its data.
-    fn broken_off(answer: &Response) -> Response {
-        let mut body: Value = answer.json().unwrap();
-        if let Some(runs) = body.get_mut("workflow_runs").and_then(Value::as_array_mut) {
-            runs.pop();
-        } else if body.get("files").is_some() {
-            body["files"] = Value::Null;
-        } else {
-            body["errors"] = json!([{"message": "Something went wrong while executing your query."}]);
-        }
-        ok(&body)
     }
 }

@@ -1,7 +1,7 @@
 //! Asks the SkyPilot API server: is it healthy, which clusters are there, what stands in the queue of managed jobs.
 //!
-//! "Source" is SkyPilot 0.14.1 where no other version is named. Over 400 lines because half of them are the simulated
-//! server and the tests against it.
+//! "Source" is SkyPilot 0.14.1 where no other version is named. Over 400 lines, as a collector reaches out in one file:
+//! the protocol, the forms that the queue has had, and a simulated server with the tests against it.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::num::NonZeroU64;
@@ -24,8 +24,6 @@ const OLD_QUEUE: &str = "/jobs/queue";
 /// one: `needs_auth` is kept from it (source, server/server.py `health`), and below 29 AUTOSTOPPING reads INIT.
 const API_VERSION: u64 = 62;
 const RELEASE: &str = "0.14.1";
-/// The first API version whose queue knows the field `root_job_id`; older ones refuse unknown fields.
-const ROOT_JOB_API_VERSION: u64 = 60;
 
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(10);
 /// A server only notes down what a POST asks for.
@@ -67,8 +65,6 @@ pub struct Queue {
 pub struct Task {
     pub job_id: i64,
     task_id: Option<i64>,
-    /// The job from inside which this one was launched.
-    root_job_id: Option<i64>,
     pub status: String,
     /// Seconds.
     pub job_duration: Option<f64>,
@@ -141,7 +137,8 @@ struct Exception {
 #[derive(Deserialize)]
 struct Page {
     jobs: Vec<Task>,
-    /// Jobs that pass the filters; rows that do in 0.10.5.
+    /// Jobs that pass the filters, without those launched from inside another; in 0.10.5, rows that do. Pages go by the
+    /// same.
     total: u64,
     #[serde(default)]
     total_no_filter: Option<u64>,
@@ -164,8 +161,7 @@ enum Reading {
 struct Listing {
     tasks: Vec<Task>,
     seen: HashSet<(i64, Option<i64>)>,
-    /// Jobs in the server's count: one for all that were launched from inside the same job.
-    roots: HashSet<i64>,
+    jobs: HashSet<i64>,
 }
 
 /// Why a request has no result.
@@ -199,7 +195,7 @@ impl Server {
             "needs_auth" => Reason::Unauthorized,
             _ => Reason::UpstreamError,
         };
-        Err(Fault::new(reason, format!("skypilot GET /api/health says that the server is {:?}", health.status)))
+        Err(Fault::new(reason, format!("skypilot GET /api/health: the status of the server is {:?}", health.status)))
     }
 
     /// The clusters of all users.
@@ -257,10 +253,9 @@ impl Server {
         let total = page.total;
         let mut listing = Listing::default();
         for number in 1..=PAGES_MAX {
+            let is_short = (page.jobs.len() as u64) < self.page_size.get();
             let is_longer = listing.add(page.jobs);
-            // 0.10.5 counts rows, and so fewer jobs than its total; its page after the last one is empty.
-            let has_all_rows = !is_longer && counts.is_none() && listing.tasks.len() as u64 == total;
-            if has_all_rows || listing.is_whole(total, counts.as_ref()) {
+            if listing.is_whole(is_short || !is_longer, total, counts.as_ref()) {
                 return Ok(Reading::Whole(Queue { counts, tasks: listing.tasks, is_list: false }));
             }
             if page.total < total {
@@ -268,7 +263,7 @@ impl Server {
                 return Ok(Reading::Again(states.clone()));
             }
             if !is_longer {
-                let read = listing.roots.len();
+                let read = listing.jobs.len();
                 let message = format!("page {number} has no new job after {read} of {total}");
                 return Err(Fault::bad_answer(message).while_asking(ASKING_QUEUE).into());
             }
@@ -279,8 +274,7 @@ impl Server {
     }
 
     async fn fetch_page(&self, states: &States, page: u64) -> Result<Page, Failure> {
-        let root_job_id = (self.api_version >= ROOT_JOB_API_VERSION).then_some("root_job_id");
-        let fields: Vec<&str> = words(FIELDS).chain(root_job_id).collect();
+        let fields: Vec<&str> = words(FIELDS).collect();
         let body = json!({
             "refresh": false, "skip_finished": false, "all_users": true,
             "fields": fields, "statuses": states, "page": page, "limit": self.page_size,
@@ -328,7 +322,8 @@ impl Server {
         }
         self.cancel(id).await;
         let seconds = self.poll_timeout.as_secs();
-        Err(Fault::new(Reason::Timeout, format!("{what}: given up, poll_timeout_s is {seconds}")).into())
+        Err(Fault::new(Reason::Timeout, format!("{what}: no result in time, given up (poll_timeout_s is {seconds})"))
+            .into())
     }
 
     /// The server answers when the request has ended; none where that takes too long.
@@ -373,21 +368,24 @@ impl Listing {
         let before = self.tasks.len();
         for task in jobs {
             if self.seen.insert((task.job_id, task.task_id)) {
-                self.roots.insert(task.root_job_id.unwrap_or(task.job_id));
+                self.jobs.insert(task.job_id);
                 self.tasks.push(task);
             }
         }
         self.tasks.len() > before
     }
 
-    /// Whether it holds all jobs that the server promised, or all rows where it counted those.
-    fn is_whole(&self, total: u64, counts: Option<&BTreeMap<String, u64>>) -> bool {
-        let has_rows = counts.is_some_and(|counts| {
-            let promised = counts.iter().filter(|(state, _)| is_read(state)).map(|(_, rows)| *rows);
-            self.tasks.iter().filter(|task| is_read(&task.status)).count() as u64
-                >= promised.fold(0, u64::saturating_add)
-        });
-        has_rows || self.roots.len() as u64 >= total
+    /// Whether it holds what the server promised: as many rows as it counted, else, at the end, as many jobs.
+    fn is_whole(&self, is_end: bool, total: u64, counts: Option<&BTreeMap<String, u64>>) -> bool {
+        let (rows, jobs) = (self.tasks.len() as u64, self.jobs.len() as u64);
+        match counts {
+            Some(counts) => {
+                let counted = counts.iter().filter(|(state, _)| is_read(state)).map(|(_, rows)| *rows);
+                let read = self.tasks.iter().filter(|task| is_read(&task.status)).count() as u64;
+                read >= counted.fold(0, u64::saturating_add) || (is_end && jobs >= total)
+            }
+            None => is_end && (jobs >= total || rows == total),
+        }
     }
 }
 
@@ -433,7 +431,6 @@ impl Task {
         Some(Task {
             job_id: integer("job_id")?,
             task_id: integer("task_id"),
-            root_job_id: integer("root_job_id"),
             status: text("status")?,
             job_duration: number("job_duration"),
             end_at: number("end_at"),
@@ -511,6 +508,7 @@ mod tests {
     const NOW_S: i64 = 1_761_307_200;
 
     type Answer = Result<Response, Error>;
+    type Disturbance = dyn Fn(usize, &Request) -> Option<Answer>;
 
     /// A server of any release.
     #[derive(Clone)]
@@ -528,7 +526,7 @@ mod tests {
         /// What happens to the queue before the so-manieth page is read.
         change: fn(usize, &mut Vec<Value>),
         /// What comes instead of the answer to the so-manieth request.
-        disturb: Rc<dyn Fn(usize, &Request) -> Option<Answer>>,
+        disturb: Rc<Disturbance>,
         submitted: Vec<(String, Value)>,
         requests: usize,
     }
@@ -658,7 +656,7 @@ mod tests {
             ("many pages", 3 + 2 * 14, Sky { page_size: "6", ..server.clone() }),
             ("no counts: a page, then all rows", 5 + 2 * 4, Sky { has_counts: false, ..server.clone() }),
             ("0.10.5", 3 + 2 * 19, Sky { pages_rows: true, page_size: "6", ..server.clone() }),
-            ("0.10.5 without counts", 5 + 2 * 5, Sky { pages_rows: true, has_counts: false, ..server.clone() }),
+            ("0.10.5 without counts", 5 + 2 * 4, Sky { pages_rows: true, has_counts: false, ..server.clone() }),
             ("a list in place of a page", 7, Sky { has_pages: false, ..server.clone() }),
             ("only the old path", 6, Sky { has_v2: false, ..server }),
         ] {
@@ -750,8 +748,6 @@ mod tests {
             let outcome = Sky { api_version, ..sky(world(3)) }.run();
             let headers = format!(r#"[("X-SkyPilot-API-Version", "{said}"), ("X-SkyPilot-Version", "0.14.1")"#);
             assert!(outcome.requests.iter().skip(1).all(|request| format!("{request:?}").contains(&headers)));
-            let queue = outcome.requests.iter().find(|request| request.path() == QUEUE).unwrap();
-            assert_eq!(queue.body_json()["fields"].to_string().contains("root_job_id"), said >= 60);
         }
     }
 }

@@ -78,10 +78,10 @@ impl<'a> Rows<'a> {
         Rows { tasks: queue.tasks.iter().filter(|task| is_meant(&task.status)).collect(), is_list: queue.is_list }
     }
 
-    /// Whether figures can be made of what `tells` a row. The list form of a server leaves out what that server does not
-    /// fill in, so there a field that no row has is not available; in the other form its absence is an answer.
-    fn tell(&self, tells: impl Fn(&Task) -> bool) -> bool {
-        !self.is_list || self.tasks.is_empty() || self.tasks.iter().any(|task| tells(task))
+    /// Whether a field is available to make figures of. The list form leaves out what that server does not fill in, so
+    /// there a field that no row has is not available. In the other form its absence is an answer.
+    fn tell(&self, has_field: impl Fn(&Task) -> bool) -> bool {
+        !self.is_list || self.tasks.is_empty() || self.tasks.iter().any(|task| has_field(task))
     }
 
     fn count(&self, is_meant: impl Fn(&Task) -> bool) -> usize {
@@ -191,7 +191,7 @@ fn put_gpus(sheet: &mut Sheet, running: &Rows) {
                 }
             }
             Accelerators::Unreadable(text) => {
-                let message = format!("job {}: accelerators cannot be read: {text}", task.job_id);
+                let message = format!("skypilot job {}: accelerators cannot be read: {text}", task.job_id);
                 return sheet.lost(&GPU_SERIES, &Fault::bad_answer(message));
             }
         }

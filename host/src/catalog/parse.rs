@@ -1,6 +1,6 @@
 //! Reads what a component says of itself, without compiling it: the manifest in its custom section, imports, exports.
 
-use wasmparser::{Parser, Payload};
+use wasmparser::{ComponentTypeRef, Parser, Payload};
 
 use crate::model::{CONTRACT, Manifest, Reason};
 
@@ -71,7 +71,11 @@ fn walk(bytes: &[u8]) -> wasmparser::Result<Said> {
             }
             Payload::ComponentImportSection(section) if depth == 0 => {
                 for import in section {
-                    said.imports.push(import?.name.name.to_owned());
+                    let import = import?;
+                    // A type is a name for a shape, not a capability.
+                    if !matches!(import.ty, ComponentTypeRef::Type(_)) {
+                        said.imports.push(import.name.name.to_owned());
+                    }
                 }
             }
             Payload::ComponentExportSection(section) if depth == 0 => {

@@ -10,11 +10,25 @@ pub enum ConfigError {
     /// `place` is `file:line` where a line is known.
     #[error("{place}: {what}")]
     Invalid { place: String, what: String },
-    #[error("{place}: {what}\n  hint: {hint}")]
+    #[error("{place}: {what}")]
     Hinted { place: String, what: String, hint: String },
 }
 
 impl ConfigError {
+    /// The line to write, where one is known.
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            ConfigError::Hinted { hint, .. } => Some(hint),
+            ConfigError::Read { .. } | ConfigError::Invalid { .. } => None,
+        }
+    }
+
+    /// What was wrong and the line to write, for tests.
+    #[cfg(test)]
+    pub(super) fn text_and_hint(&self) -> String {
+        format!("{self}\n{}", self.hint().unwrap_or_default())
+    }
+
     /// From the TOML reader's error: its line, and the nearest known key where one is unknown.
     pub(super) fn from_toml(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
         let line = error.span().map(|span| text[..span.start.min(text.len())].lines().count().max(1));

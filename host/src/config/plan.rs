@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::catalog;
-use crate::limits::{ByteSize, MemoryBudget};
+use crate::limits::{ByteSize, MemoryBudget, Wall};
 use crate::model::{Blame, Fault, Name, Reason, Redactor, Secret};
 use crate::policy::Upstream;
 
@@ -66,6 +66,8 @@ pub struct Overrides {
     pub skip: Vec<Name>,
     /// Settings of the collectors that run.
     pub settings: BTreeMap<String, String>,
+    /// The deadline of each collector that runs; the cycle's is then long enough for it.
+    pub collector_deadline: Option<Duration>,
     /// A component file to plan instead of a folder's.
     pub component: Option<PathBuf>,
 }
@@ -89,6 +91,9 @@ impl Plan {
             None => plan_folder(&context, &components_dir(overrides, environment))?,
         };
         select(&mut collectors, overrides)?;
+        if let Some(deadline) = overrides.collector_deadline {
+            collectors.iter_mut().for_each(|collector| collector.limits.deadline = Wall(deadline));
+        }
         let warnings = settle_order(&mut collectors);
         let tag = |(key, text): (&String, &super::file::Text)| Some(format!("{key}:{}", text.read(environment)?));
         let upstreams: BTreeMap<Name, Upstream> =
@@ -259,7 +264,8 @@ fn settle_order(collectors: &mut [CollectorPlan]) -> Vec<String> {
 fn cycle(file: &File, overrides: &Overrides, collectors: usize) -> Result<CyclePlan, ConfigError> {
     const AT_ONCE_MAX: usize = 64;
     let minutes = |n: u64| Duration::from_secs(60 * n);
-    let deadline = overrides.deadline.or(file.cycle.deadline.map(|wall| wall.0)).unwrap_or(minutes(10));
+    let written = overrides.deadline.or(file.cycle.deadline.map(|wall| wall.0)).unwrap_or(minutes(10));
+    let deadline = overrides.collector_deadline.map_or(written, |own| written.max(own + minutes(1)));
     let asked = file.cycle.delivery_reserve.map(|wall| wall.0);
     // A short deadline, as in a trial, gets a short reserve.
     let delivery_reserve = asked.unwrap_or(Duration::from_secs(30).min(deadline / 4));

@@ -65,9 +65,9 @@ mod tests {
     use super::*;
 
     fn sinks(text: &str, environment: &[(&str, &str)]) -> Result<Vec<SinkPlan>, String> {
-        let file = File::read(Path::new("host.toml"), text).map_err(|e| e.to_string())?;
+        let file = File::read(Path::new("host.toml"), text).map_err(|e| e.text_and_hint())?;
         let read = |name: &str| environment.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
-        build(&file, &read).map_err(|e| e.to_string())
+        build(&file, &read).map_err(|e| e.text_and_hint())
     }
 
     #[test]

@@ -71,7 +71,7 @@ impl Site {
 
     fn plan(&self) -> Result<Plan, String> {
         let read = |name: &str| self.environment.get(name).map(|value| (*value).to_owned());
-        Plan::build(&self.overrides, &read).map_err(|e| e.to_string())
+        Plan::build(&self.overrides, &read).map_err(|e| e.text_and_hint())
     }
 
     fn fault_of(&self, name: &str) -> Fault {

@@ -155,8 +155,8 @@ mod tests {
 
     fn known(text: &str) -> Result<BTreeMap<Name, Known>, String> {
         let environment = |name: &str| (name == "TOKEN").then(|| "hunter22".to_owned());
-        let file = File::read(Path::new("host.toml"), text).map_err(|e| e.to_string())?;
-        build(&file, &environment).map_err(|e| e.to_string())
+        let file = File::read(Path::new("host.toml"), text).map_err(|e| e.text_and_hint())?;
+        build(&file, &environment).map_err(|e| e.text_and_hint())
     }
 
     #[test]

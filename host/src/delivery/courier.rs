@@ -163,7 +163,11 @@ impl Route {
             }
             tokio::select! {
                 () = sleep_until(until.into()) => return true,
-                changed = self.deadline.changed() => if changed.is_err() { return true },
+                changed = self.deadline.changed() => if changed.is_err() {
+                    // Nobody can change it any more.
+                    sleep_until(until.into()).await;
+                    return true;
+                },
             }
         }
     }

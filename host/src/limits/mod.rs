@@ -80,6 +80,11 @@ macro_rules! limits {
                 None
             }
 
+            /// Every limit with its value, in order.
+            pub fn values(&self) -> Vec<(&'static str, String)> {
+                vec![ $( (stringify!($key), self.$key.to_string()), )+ ]
+            }
+
             /// Every limit with its default and its reason, in order.
             pub fn table() -> Vec<LimitInfo> {
                 let defaults = Limits::default();

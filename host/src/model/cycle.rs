@@ -90,6 +90,27 @@ impl std::ops::AddAssign for Transfer {
     }
 }
 
+impl RunSummary {
+    /// A run of which nothing is known yet.
+    pub fn new(collector: Name, component_digest: Option<String>) -> RunSummary {
+        RunSummary {
+            collector,
+            outcome: Outcome::Empty,
+            fault: None,
+            attempts: 0,
+            points: 0,
+            gaps: Vec::new(),
+            duration_ms: 0,
+            fuel_used: 0,
+            memory_peak_bytes: 0,
+            http: Transfer::default(),
+            log_dropped_bytes: 0,
+            component_digest,
+            values: None,
+        }
+    }
+}
+
 impl SinkSummary {
     /// Points that did not arrive.
     pub fn undelivered(&self) -> u64 {

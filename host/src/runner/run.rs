@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::Cycle;
 use crate::clock;
 use crate::config::{CollectorPlan, Ready};
-use crate::model::{Blame, Event, Fault, Outcome, Point, Reason, RunSummary, Transfer};
+use crate::model::{Blame, Event, Fault, Outcome, Point, Reason, RunSummary};
 use crate::runtime::{Attempt, AttemptResult, Loaded};
 
 /// The pause after the first attempt; the next ones double, each drawn from its upper half.
@@ -101,23 +101,10 @@ struct Run {
 
 impl Run {
     fn begin(collector: &CollectorPlan) -> Run {
+        let digest = collector.digest.map(|digest| digest.to_string());
         Run {
             started: clock::instant(),
-            summary: RunSummary {
-                collector: collector.name.clone(),
-                outcome: Outcome::Empty,
-                fault: None,
-                attempts: 0,
-                points: 0,
-                gaps: Vec::new(),
-                duration_ms: 0,
-                fuel_used: 0,
-                memory_peak_bytes: 0,
-                http: Transfer::default(),
-                log_dropped_bytes: 0,
-                component_digest: collector.digest.map(|digest| digest.to_string()),
-                values: None,
-            },
+            summary: RunSummary::new(collector.name.clone(), digest),
             points: Vec::new(),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::runtime::Handle;
@@ -14,6 +15,7 @@ use super::imports;
 use super::ledger::Declared;
 use super::state::State;
 use super::ticker::Ticker;
+use super::trap::FRAMES_OF_A_RECURSION;
 use crate::catalog::{ComponentFile, Digest};
 use crate::clock;
 use crate::limits::ByteSize;
@@ -167,6 +169,8 @@ fn open_precompiled(engine: &Engine, compiled: &[u8]) -> wasmtime::Result<Compon
 fn config() -> Config {
     let mut config = Config::new();
     config.epoch_interruption(true).consume_fuel(true);
+    // Deep enough to tell a recursion without end from a stray access.
+    config.wasm_backtrace_max_frames(NonZeroUsize::new(FRAMES_OF_A_RECURSION));
     config
 }
 

@@ -17,7 +17,7 @@ use super::ledger::{Ledger, Rule};
 use super::limiter::Limiter;
 use super::log::GuestLog;
 use super::state::State;
-use super::trap;
+use super::trap::{self, Ending};
 use crate::clock;
 use crate::egress::Egress;
 use crate::limits::Limits;
@@ -52,6 +52,10 @@ pub struct AttemptResult {
     pub http: Transfer,
     pub log_dropped_bytes: u64,
 }
+
+/// Compiled code keeps its count to itself between these steps, so an attempt that is ended while it spins is known to have
+/// used so much fuel and at most this much more. It is about a millisecond.
+const FUEL_READ_INTERVAL: u64 = 10_000_000;
 
 type Called = wasmtime::Result<Result<(), wit::Fault>>;
 
@@ -92,6 +96,7 @@ impl Runtime {
         store.limiter(|state| &mut state.limiter);
         // A store begins without fuel and with its epoch over: both are set before anything of the guest runs.
         store.set_fuel(limits.fuel)?;
+        store.fuel_async_yield_interval(Some(FUEL_READ_INTERVAL))?;
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
         store.set_hostcall_fuel(limits.hostcall.as_usize());
@@ -112,7 +117,7 @@ async fn run(mut store: Store<State>, loaded: Loaded, attempt: Attempt) -> Attem
     // The store goes at once: only that drops the host calls that the guest still waits for.
     let state = store.into_data();
     let fault = match ended {
-        Ended::Done(called) => fault_of(called, &state, limits),
+        Ended::Done(called) => fault_of(called, &state, &attempt),
         Ended::Deadline => Some(deadline_fault(&state, &attempt, started)),
         Ended::Cancelled => Some(Fault::new(Blame::Host, Reason::Cancelled, "ended by a signal")),
     };
@@ -131,9 +136,14 @@ async fn run(mut store: Store<State>, loaded: Loaded, attempt: Attempt) -> Attem
     }
 }
 
-fn fault_of(called: Called, state: &State, limits: &Limits) -> Option<Fault> {
+fn fault_of(called: Called, state: &State, attempt: &Attempt) -> Option<Fault> {
     match called {
-        Err(error) => Some(trap::fault(&error, &state.limiter, limits, &state.log.last_words())),
+        Err(error) => {
+            let last_words = state.log.last_words();
+            let (collector, limits) = (&attempt.collector, &attempt.limits);
+            let ending = Ending { collector, limits, limiter: &state.limiter, last_words: &last_words };
+            Some(trap::fault(&error, &ending))
+        }
         Ok(Err(fault)) => {
             let fault = trap::fault_of_guest(fault);
             // A guest that passes on a refusal calls it its contract; the host knows better which limit it was.

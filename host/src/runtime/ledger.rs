@@ -109,7 +109,8 @@ impl Ledger {
         let is_full = self.points.len() >= self.points_max;
         match self.points.entry((n, TagSet::of_sorted(tags))) {
             Entry::Vacant(entry) if !is_full => {
-                entry.insert(value);
+                // A sum over nothing is -0 in Rust; nobody wants to see that.
+                entry.insert(value + 0.0);
                 Ok(())
             }
             Entry::Vacant(_) => {

@@ -1,17 +1,32 @@
 //! From the way an attempt ended to a fault: what was reached, whose mistake it was.
 
-use wasmtime::Trap;
+use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use super::bindings::collector::host::faults as wit;
 use super::limiter::{Limiter, Reached};
 use crate::limits::Limits;
-use crate::model::{Blame, Fault, Reason};
+use crate::model::{Blame, Fault, Name, Reason};
 
-/// A trap, or whatever else made wasmtime give up. `last_words` is what the guest wrote to stderr.
-pub(super) fn fault(error: &wasmtime::Error, limiter: &Limiter, limits: &Limits, last_words: &str) -> Fault {
+/// Deeper than any program that means to come back. Rust's stack lies at the bottom of linear memory, so a recursion without
+/// end runs out of that before it runs out of the machine's stack, and traps as any stray access does.
+pub(super) const FRAMES_OF_A_RECURSION: usize = 512;
+
+/// What is known of an attempt whose call ended with an error.
+pub(super) struct Ending<'a> {
+    pub collector: &'a Name,
+    pub limits: &'a Limits,
+    pub limiter: &'a Limiter,
+    /// What the guest wrote to stderr.
+    pub last_words: &'a str,
+}
+
+/// A trap, or whatever else made wasmtime give up.
+pub(super) fn fault(error: &wasmtime::Error, ending: &Ending<'_>) -> Fault {
+    let Ending { collector, limits, limiter, last_words } = ending;
     let guest = |reason, what: String| Fault::new(Blame::Guest, reason, what);
-    let raise = |key: &str| format!("raise {key} under [collector.NAME.limits], or let the collector need less");
+    let raise =
+        |key: &str| format!("raise {key} under [collector.{collector}.limits], or let the collector need less");
     // A growth that was refused is why a guest aborts or traps afterwards, whatever the trap is called.
     match limiter.reached {
         Some(Reached::Memory) => {
@@ -24,7 +39,7 @@ pub(super) fn fault(error: &wasmtime::Error, limiter: &Limiter, limits: &Limits,
         }
         None => {}
     }
-    let said = |what: &str| match last_words {
+    let said = |what: &str| match *last_words {
         "" => what.to_owned(),
         words => format!("{what}: {words}"),
     };
@@ -36,10 +51,17 @@ pub(super) fn fault(error: &wasmtime::Error, limiter: &Limiter, limits: &Limits,
             guest(Reason::Fuel, format!("used up its CPU budget, fuel ({})", limits.fuel)).hint(raise("fuel"))
         }
         Some(Trap::StackOverflow) => guest(Reason::StackOverflow, "recursed without end".into()),
+        Some(Trap::MemoryOutOfBounds) if frames(error) >= FRAMES_OF_A_RECURSION => {
+            guest(Reason::StackOverflow, "recursed without end".into())
+        }
         Some(Trap::UnreachableCodeReached) => guest(Reason::Panic, said("gave up")),
         Some(trap) => guest(Reason::Trap, said(&format!("trapped: {trap}"))),
         None => of_text(error, limits, said("")),
     }
+}
+
+fn frames(error: &wasmtime::Error) -> usize {
+    error.downcast_ref::<WasmBacktrace>().map_or(0, |backtrace| backtrace.frames().len())
 }
 
 /// Errors for which wasmtime has no type. Their texts are checked by the hostile programs.

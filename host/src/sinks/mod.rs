@@ -37,6 +37,17 @@ impl Sink {
         }
     }
 
+    /// Asks whether it would take points, without sending any.
+    ///
+    /// # Errors
+    /// Why it would not.
+    pub async fn validate(&self, deadline: Instant) -> Result<(), String> {
+        match self {
+            Sink::Datadog(datadog) => datadog.validate(deadline).await,
+            Sink::Stdout(_) => Ok(()),
+        }
+    }
+
     /// Pushes samples once. The parts cover all of them, in order; no push goes on beyond `deadline`.
     pub async fn push(&self, samples: &[Sample], deadline: Instant) -> Vec<Pushed> {
         match self {

@@ -169,7 +169,7 @@ fn signed(number: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Blame, CycleOutcome, Fault, Name, Outcome, Reason, Transfer};
+    use crate::model::{Blame, CycleOutcome, Fault, Name, Outcome, Reason};
 
     fn cycle(id: &str, start: &str, outcome: Outcome) -> CycleSummary {
         let start = start.parse().unwrap();
@@ -180,19 +180,12 @@ mod tests {
             duration_ms: 5,
             outcome: CycleOutcome::Well,
             runs: vec![RunSummary {
-                collector: Name::new("github").unwrap(),
                 outcome,
                 fault: (!outcome.is_well()).then(|| Fault::new(Blame::Guest, Reason::Panic, "x")),
                 attempts: 1,
                 points: 28,
-                gaps: vec![],
-                duration_ms: 4,
                 fuel_used: u64::MAX,
-                memory_peak_bytes: 1,
-                http: Transfer::default(),
-                log_dropped_bytes: 0,
-                component_digest: None,
-                values: None,
+                ..RunSummary::new(Name::new("github").unwrap(), None)
             }],
             sinks: vec![],
             host_faults: vec![],

@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::{Pushed, Verdict};
 use crate::clock;
 use crate::config::DatadogPlan;
-use crate::egress::{Ask, Bounds, Buffer, Endpoint, Meter, Network, Pacing};
+use crate::egress::{Answer, Ask, Bounds, Buffer, Endpoint, Failure, Meter, Network, Pacing};
 use crate::limits::ByteSize;
 use crate::model::{Name, Redactor, Sample};
 use crate::policy::{Credential, Redirects, Upstream};
@@ -75,13 +75,31 @@ impl Datadog {
             agent: "delivery".into(),
             ..Ask::default()
         };
+        verdict::of(self.ask(&ask, deadline).await.as_ref(), clock::wall())
+    }
+
+    /// `GET /api/v1/validate`: whether the key is one.
+    pub(super) async fn validate(&self, deadline: Instant) -> Result<(), String> {
+        let ask = Ask {
+            method: "GET".into(),
+            path: "/api/v1/validate".into(),
+            headers: vec![("accept".into(), "application/json".into())],
+            agent: "check".into(),
+            ..Ask::default()
+        };
+        match verdict::of(self.ask(&ask, deadline).await.as_ref(), clock::wall()) {
+            Verdict::Delivered => Ok(()),
+            Verdict::Rejected { reason } | Verdict::Deferred { reason, .. } | Verdict::Held { reason } => Err(reason),
+        }
+    }
+
+    async fn ask(&self, ask: &Ask, deadline: Instant) -> Result<Answer, Failure> {
         let bounds = Bounds {
             deadline,
             body_bytes_max: ANSWER_BYTES_MAX.0,
             header_bytes_max: ANSWER_BYTES_MAX.0,
             buffer: Buffer::new(ANSWER_BYTES_MAX),
         };
-        let answer = self.endpoint.send(&ask, &bounds, &Meter::default(), Pacing::NEVER).await;
-        verdict::of(answer.as_ref(), clock::wall())
+        self.endpoint.send(ask, &bounds, &Meter::default(), Pacing::NEVER).await
     }
 }

@@ -36,6 +36,10 @@ impl Collector for Hostile {
                 black_box(recurse(0));
                 Ok(())
             }
+            "recurse-with-frames" => {
+                black_box(recurse_with_frames(0));
+                Ok(())
+            }
             "grow" => grow(),
             "fetch" => fetch().await,
             "fetch-many" => fetch_many(number).await,
@@ -93,13 +97,11 @@ fn twice() -> Result<(), Fault> {
     emit(values(1))
 }
 
-/// Hands over more in one call than the SDK would: the same long text again and again, one allocation of the guest's.
+/// Hands over `number` times 3 kB in one call, which the SDK would cut into several.
 fn one_call(number: usize) -> Result<(), Fault> {
     use collector_sdk::bindings::collector::host::metrics;
-    let tag = "n:".to_owned() + &"x".repeat(1 << 16);
-    let points: Vec<_> = (0..number)
-        .map(|_| metrics::Point { series: "hostile.value".into(), value: 1.0, tags: vec![tag.clone(); 8] })
-        .collect();
+    let point = || metrics::Point { series: "hostile.value".into(), value: 1.0, tags: vec!["n:x".repeat(1 << 10)] };
+    let points: Vec<_> = (0..number).map(|_| point()).collect();
     metrics::emit(&points).map_err(|refusal| Fault::new(Reason::Contract, refusal.message))
 }
 
@@ -117,9 +119,17 @@ fn spin() -> ! {
     }
 }
 
+/// Ends when the machine's stack is used up.
+#[allow(unconditional_recursion, reason = "on purpose")]
 fn recurse(depth: u64) -> u64 {
+    recurse(black_box(depth) + 1) ^ depth
+}
+
+/// Ends when the stack in linear memory is used up.
+#[allow(unconditional_recursion, reason = "on purpose")]
+fn recurse_with_frames(depth: u64) -> u64 {
     let frame = black_box([depth; 64]);
-    black_box(recurse(frame[1] + 1)) + frame[0]
+    black_box(recurse_with_frames(frame[1] + 1)) + frame[0]
 }
 
 fn grow() -> Result<(), Fault> {

@@ -1,0 +1,196 @@
+//! A cycle from plan to summary.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use jiff::Timestamp;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::{own_series, signals};
+use crate::clock;
+use crate::config::{CollectorPlan, Plan};
+use crate::delivery::{Courier, Seal};
+use crate::egress::{Egress, Network, system_lookup};
+use crate::limits::ByteSize;
+use crate::model::{Blame, CycleSummary, Event, Fault, Manifest, Outcome, Reason, RunSummary};
+use crate::runner::{Cycle, Finished};
+use crate::runtime::{Cache, Options, Runtime};
+use crate::sinks::Sink;
+use crate::store::Store;
+
+/// How a cycle is run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CycleOptions {
+    /// The cycle's "now"; the wall clock's where none is given.
+    pub now: Option<Timestamp>,
+    /// Whether points go to the sinks. Otherwise they stand in the summary.
+    pub delivers: bool,
+    /// Whether the state remembers the cycle.
+    pub records: bool,
+}
+
+/// Finished runs that wait for the wiring to take them.
+const RESULTS_MAX: usize = 16;
+
+/// After a signal, delivery has this long: Kubernetes kills after 30 s.
+const DELIVERY_AFTER_SIGNAL: Duration = Duration::from_secs(20);
+
+/// Runs every collector of the plan and delivers what they emit.
+///
+/// # Errors
+/// Where the host itself cannot work. What goes wrong with a collector or a sink is in the summary.
+pub async fn run_cycle(
+    plan: Plan,
+    options: CycleOptions,
+    events: mpsc::UnboundedSender<Event>,
+) -> anyhow::Result<CycleSummary> {
+    let (began, start) = (clock::instant(), options.now.unwrap_or_else(clock::wall));
+    let deadline = began + plan.cycle.deadline;
+    let collectors = plan.collectors.iter().map(|c| c.name.clone()).collect();
+    drop(events.send(Event::CycleStarted { collectors, deadline: plan.cycle.deadline }));
+    let mut host_faults = Vec::new();
+    let mut state = State::open(&plan, options, &mut host_faults).await;
+    let last_good = state.last_good(&mut host_faults).await;
+
+    let network = Network::new(system_lookup(plan.network.hosts.clone()), plan.network.ca_file.as_deref())?;
+    let plan = Arc::new(plan);
+    let stop = CancellationToken::new();
+    let _listening = signals::Listening::start(stop.clone(), events.clone());
+    let cycle = Cycle {
+        runtime: Arc::new(Runtime::start(&runtime_options(&plan)).context("the collectors' runtime")?),
+        egress: Arc::new(Egress::new(&plan.upstreams, &network, &plan.redactor)),
+        plan: plan.clone(),
+        now: start,
+        collecting_ends: deadline - plan.cycle.delivery_reserve,
+        stop: stop.clone(),
+        events: events.clone(),
+    };
+
+    let sinks = plan.sinks.iter().filter(|_| options.delivers);
+    let sinks = sinks.map(|sink| Sink::new(sink, &network, &plan.redactor)).collect();
+    let courier = Courier::start(sinks, &delivery_deadline(deadline, stop), &events);
+    let seal = Seal { slot: clock::slot(start, plan.cycle.schedule), tags: plan.tags.clone() };
+    let runs = collect(&cycle, &courier, &seal, options).await;
+
+    let own = own_series::points(&runs, last_good.as_ref(), start);
+    let manifest = own_series::manifest().context("the host's own series")?;
+    let points = runs.iter().map(|run| run.points).sum::<usize>() + own.len();
+    if options.delivers {
+        drop(events.send(Event::Delivering { points }));
+    }
+    courier.hand_over(seal.points(&manifest.name, &manifest, &[], &own)).await;
+    let sinks = courier.finish().await;
+    let mut summary = CycleSummary {
+        id: cycle_id(start),
+        slot: seal.slot,
+        start,
+        duration_ms: clock::ms_since(began),
+        outcome: CycleSummary::outcome_of(&runs, &sinks),
+        runs,
+        sinks,
+        host_faults,
+    };
+    state.record(&mut summary).await;
+    Ok(summary)
+}
+
+/// Runs all collectors and hands on what they emit; gives a summary for each collector of the plan, in its order.
+async fn collect(cycle: &Cycle, courier: &Courier, seal: &Seal, options: CycleOptions) -> Vec<RunSummary> {
+    let (results, mut finished) = mpsc::channel::<Finished>(RESULTS_MAX);
+    let running = {
+        let cycle = cycle.clone();
+        tokio::spawn(async move { cycle.run_all(&results).await })
+    };
+    let mut runs = BTreeMap::new();
+    while let Some(Finished { place, mut summary, points }) = finished.recv().await {
+        if let Some((manifest, tags)) = cycle.plan.collectors.get(place).and_then(sealing) {
+            if options.delivers {
+                courier.hand_over(seal.points(&summary.collector, manifest, tags, &points)).await;
+            } else {
+                summary.values = Some(points);
+            }
+        }
+        runs.insert(place, summary);
+    }
+    if let Err(e) = running.await {
+        tracing::error!("the runner broke down: {e}");
+    }
+    let all = cycle.plan.collectors.iter().enumerate();
+    all.map(|(place, collector)| runs.remove(&place).unwrap_or_else(|| lost(collector))).collect()
+}
+
+/// What a collector's points are sealed with; none where it has no manifest, and so no points.
+fn sealing(collector: &CollectorPlan) -> Option<(&Manifest, &[String])> {
+    let ready = collector.ready.as_ref().ok()?;
+    Some((&ready.component.manifest, &ready.tags))
+}
+
+/// A run whose task broke down in the host.
+fn lost(collector: &CollectorPlan) -> RunSummary {
+    RunSummary {
+        outcome: Outcome::Fault,
+        fault: Some(Fault::new(Blame::Host, Reason::HostBug, "its run broke down in the host")),
+        ..RunSummary::new(collector.name.clone(), collector.digest.map(|digest| digest.to_string()))
+    }
+}
+
+fn runtime_options(plan: &Plan) -> Options {
+    let dir = plan.state_dir.join("cache");
+    let cache = Cache::open(&dir)
+        .map_err(|e| tracing::warn!("{}: {e}; components are compiled anew every time", dir.display()))
+        .ok();
+    let largest = |of: fn(&CollectorPlan) -> u64| plan.collectors.iter().map(of).max().unwrap_or_default();
+    Options {
+        cache,
+        slots: plan.cycle.jobs,
+        memory_max: ByteSize(largest(|c| c.limits.memory.0)),
+        table_elements_max: u32::try_from(largest(|c| c.limits.table_elements.into())).unwrap_or(u32::MAX),
+        threads: std::thread::available_parallelism().map_or(1, usize::from),
+    }
+}
+
+/// The instant at which delivery is over: the cycle's end, or soon after a signal.
+fn delivery_deadline(deadline: Instant, stop: CancellationToken) -> watch::Receiver<Instant> {
+    let (sender, receiver) = watch::channel(deadline);
+    tokio::spawn(async move {
+        stop.cancelled().await;
+        let soon = clock::instant() + DELIVERY_AFTER_SIGNAL;
+        sender.send_replace(soon.min(deadline));
+    });
+    receiver
+}
+
+/// Start, and something that no other cycle of the same second has.
+fn cycle_id(start: Timestamp) -> String {
+    format!("{}-{:06x}", start.strftime("%Y%m%dT%H%M%SZ"), fastrand::u32(..) >> 8)
+}
+
+/// The state of a cycle that remembers; without a state file the cycle goes on, and says so.
+struct State(Option<Store>);
+
+impl State {
+    async fn open(plan: &Plan, options: CycleOptions, faults: &mut Vec<String>) -> State {
+        if !options.records {
+            return State(None);
+        }
+        let opened = Store::open(Path::new(&plan.state_dir)).await;
+        State(opened.map_err(|e| faults.push(e.to_string())).ok())
+    }
+
+    async fn last_good(&mut self, faults: &mut Vec<String>) -> Option<BTreeMap<String, Timestamp>> {
+        let store = self.0.as_mut()?;
+        store.last_good().await.map_err(|e| faults.push(e.to_string())).ok()
+    }
+
+    async fn record(self, summary: &mut CycleSummary) {
+        let Some(mut store) = self.0 else { return };
+        if let Err(e) = store.record(summary).await {
+            summary.host_faults.push(e.to_string());
+        }
+        store.close().await;
+    }
+}

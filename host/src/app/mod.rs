@@ -1,0 +1,8 @@
+//! All wiring, in one place: plan, runtime, egress, runner, delivery, state.
+
+mod cycle;
+mod own_series;
+mod signals;
+
+pub use cycle::{CycleOptions, run_cycle};
+pub use own_series::manifest as own_manifest;
