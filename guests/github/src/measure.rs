@@ -154,15 +154,11 @@ fn measure_commits(sheet: &mut Sheet, commits: &Commits) {
         Err(fault) => sheet.lost(&[FILES], fault),
     }
 
-    let email = |commit: &Commit| commit.author.as_ref()?.email.as_ref().map(|email| email.trim().to_lowercase());
+    let email = |commit: &Commit| commit.author.as_ref()?.email.as_ref().map(|email| email.to_lowercase());
     let developers: BTreeSet<String> = rows.iter().filter_map(email).filter(|email| !email.is_empty()).collect();
     sheet.count("github.developers.active_7d", developers.len());
     let each = (!developers.is_empty()).then(|| rows.len() as f64 / developers.len() as f64);
-    sheet.put_or_gap(
-        "github.commits.per_developer_7d",
-        each,
-        "no commit of the week has an author with an e-mail address",
-    );
+    sheet.put_or_gap("github.commits.per_developer_7d", each, "no commit of the week has an author with an address");
 }
 
 fn measure_runs(sheet: &mut Sheet, runs: &[&Run]) {
@@ -208,9 +204,9 @@ fn measure_default_branch(sheet: &mut Sheet, runs: &[&Run], branches: &Result<Br
             return;
         }
     };
-    let is_on_it = |run: &&&Run| run.head_branch.is_some() && run.head_branch.as_deref() == default;
-    let decided = runs.iter().filter(is_on_it).filter(|run| is_decided(run) && is_of_repository(run, repository));
-    let decided: Vec<&Run> = decided.copied().collect();
+    let is_on_default = |run: &Run| run.head_branch.is_some() && run.head_branch.as_deref() == default;
+    let is_meant = |run: &&Run| is_on_default(run) && is_of_repository(run, repository) && is_decided(run);
+    let decided: Vec<&Run> = runs.iter().copied().filter(is_meant).collect();
     let is_benchmark = |run: &&Run| run.name.as_ref().is_some_and(|name| name.to_lowercase().contains("benchmark"));
 
     let benchmarks = newest_succeeded(decided.iter().copied().filter(is_benchmark));

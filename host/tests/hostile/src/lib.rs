@@ -1,5 +1,6 @@
 //! A collector that breaks every rule, one act at a time.
 
+mod allocator;
 mod bench;
 
 use std::hint::black_box;
@@ -42,6 +43,10 @@ impl Collector for Hostile {
             }
             "grow" => grow(),
             "fetch" => fetch().await,
+            "realloc" => {
+                allocator::spin_at(number);
+                fetch().await
+            }
             "fetch-many" => fetch_many(number).await,
             "fetch-in-turn" => fetch_in_turn(number).await,
             "post" => post(number).await,

@@ -1,0 +1,176 @@
+//! An upstream that does everything that an upstream should not, one path for each.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// The server; it ends with its value.
+pub struct Evil {
+    pub address: SocketAddr,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    _runtime: tokio::runtime::Runtime,
+}
+
+/// A request as it came in.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    pub method: String,
+    /// With the query.
+    pub target: String,
+    /// The lines of the head.
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Evil {
+    pub fn start() -> Evil {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let book = seen.clone();
+        runtime.spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let book = book.clone();
+                tokio::spawn(async move {
+                    // Whatever goes wrong on this side is the client gone away.
+                    drop(serve(stream, &book).await);
+                });
+            }
+        });
+        Evil { address, seen, _runtime: runtime }
+    }
+
+    /// The upstream's section in the configuration.
+    pub fn config(&self) -> String {
+        format!("[upstream.evil]\nbase_url = 'http://{}'\nallow_addresses = ['loopback']\n", self.address)
+    }
+
+    /// Every request so far.
+    pub fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    /// How many requests there were for a path.
+    pub fn count(&self, path: &str) -> usize {
+        self.seen().iter().filter(|seen| seen.target.split('?').next() == Some(path)).count()
+    }
+}
+
+async fn serve(mut stream: TcpStream, book: &Mutex<Vec<Seen>>) -> std::io::Result<()> {
+    loop {
+        let seen = read(&mut stream).await?;
+        let path = seen.target.split('?').next().unwrap_or_default().to_owned();
+        let times = {
+            let mut book = book.lock().unwrap();
+            book.push(seen.clone());
+            book.iter().filter(|s| s.target.split('?').next() == Some(&path)).count()
+        };
+        answer(&mut stream, &path, &seen, times).await?;
+    }
+}
+
+async fn read(stream: &mut TcpStream) -> std::io::Result<Seen> {
+    let mut bytes = Vec::new();
+    let end = loop {
+        if let Some(end) = bytes.windows(4).position(|w| w == b"\r\n\r\n") {
+            break end + 4;
+        }
+        if stream.read_buf(&mut bytes).await? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+    };
+    let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
+    let length = head.lines().find_map(|l| l.to_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
+    let mut body = bytes.split_off(end);
+    while body.len() < length.unwrap_or(0) {
+        if stream.read_buf(&mut body).await? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    let mut first = head.lines().next().unwrap_or_default().split(' ').map(str::to_owned);
+    let (method, target) = (first.next().unwrap_or_default(), first.next().unwrap_or_default());
+    Ok(Seen { method, target, head, body })
+}
+
+async fn answer(stream: &mut TcpStream, path: &str, seen: &Seen, times: usize) -> std::io::Result<()> {
+    match path {
+        "/never" => std::future::pending().await,
+        "/drip" => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n").await?;
+            loop {
+                stream.write_all(b"x").await?;
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+        "/stall" => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n").await?;
+            std::future::pending().await
+        }
+        "/huge" => flood(stream, "content-length: 5368709120\r\n", |block| block.to_vec()).await,
+        "/endless" => {
+            let chunk = |block: &[u8]| [format!("{:x}\r\n", block.len()).as_bytes(), block, b"\r\n"].concat();
+            flood(stream, "transfer-encoding: chunked\r\n", chunk).await
+        }
+        "/bomb" => {
+            let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+            let zeros = vec![0; 1 << 20];
+            (0..1024).for_each(|_| gzip.write_all(&zeros).unwrap());
+            reply(stream, 200, "content-encoding: gzip\r\n", &gzip.finish()?).await
+        }
+        "/many-headers" => {
+            let headers: String = (0..90).map(|n| format!("x-{n}: {}\r\n", "y".repeat(1000))).collect();
+            reply(stream, 200, &headers, b"").await
+        }
+        "/endless-headers" => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\n").await?;
+            loop {
+                stream.write_all(format!("x: {}\r\n", "y".repeat(1000)).as_bytes()).await?;
+            }
+        }
+        "/to-metadata" => reply(stream, 302, "location: http://169.254.169.254/latest/meta-data/\r\n", b"").await,
+        "/to-ok" => reply(stream, 302, "location: /ok\r\n", b"").await,
+        "/to-itself" => reply(stream, 307, "location: /to-itself\r\n", b"").await,
+        "/echo" => reply(stream, 200, "x-echo: yes\r\n", seen.head.as_bytes()).await,
+        "/wait" => {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            reply(stream, 200, "", b"waited").await
+        }
+        "/flaky" if times <= 2 => reply(stream, 503, "", b"not yet").await,
+        "/down" => reply(stream, 502, "", b"bad gateway").await,
+        "/throttle" if times <= 1 => reply(stream, 429, "retry-after: 1\r\n", b"slow down").await,
+        "/throttle-long" => reply(stream, 429, "retry-after: 3600\r\n", b"slow down").await,
+        "/unauthorized" => reply(stream, 401, "", b"who are you").await,
+        "/cut" => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nonly this").await?;
+            Err(std::io::ErrorKind::ConnectionReset.into())
+        }
+        "/garbage" => {
+            stream.write_all(b"220 smtp.example.com ESMTP\r\n").await?;
+            Err(std::io::ErrorKind::ConnectionReset.into())
+        }
+        "/77777" => reply(stream, 200, "", &vec![b'x'; 77_777]).await,
+        "/megabyte" => reply(stream, 200, "", &vec![b'x'; 1 << 20]).await,
+        _ => reply(stream, 200, "", b"ok").await,
+    }
+}
+
+async fn flood(stream: &mut TcpStream, header: &str, frame: impl Fn(&[u8]) -> Vec<u8>) -> std::io::Result<()> {
+    stream.write_all(format!("HTTP/1.1 200 OK\r\n{header}\r\n").as_bytes()).await?;
+    let block = frame(&[b'x'; 1 << 16]);
+    loop {
+        stream.write_all(&block).await?;
+    }
+}
+
+async fn reply(stream: &mut TcpStream, status: u16, headers: &str, body: &[u8]) -> std::io::Result<()> {
+    let head = format!("HTTP/1.1 {status} X\r\n{headers}content-length: {}\r\n\r\n", body.len());
+    stream.write_all(&[head.as_bytes(), body].concat()).await
+}

@@ -1,0 +1,5 @@
+//! The binary as a user runs it.
+
+mod evil;
+mod hostile;
+mod site;
