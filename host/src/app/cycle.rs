@@ -18,7 +18,7 @@ use crate::egress::{Egress, Network, system_lookup};
 use crate::limits::ByteSize;
 use crate::model::{Blame, CycleSummary, Event, Fault, Manifest, Outcome, Reason, RunSummary};
 use crate::runner::{Cycle, Finished};
-use crate::runtime::{Cache, Options, Runtime};
+use crate::runtime::{Cache, Metering, Options, Runtime};
 use crate::sinks::Sink;
 use crate::store::Store;
 
@@ -149,7 +149,9 @@ fn runtime_options(plan: &Plan) -> Options {
         slots: plan.cycle.jobs,
         memory_max: ByteSize(largest(|c| c.limits.memory.0)),
         table_elements_max: u32::try_from(largest(|c| c.limits.table_elements.into())).unwrap_or(u32::MAX),
+        instances_max: u32::try_from(largest(|c| c.limits.instances.into())).unwrap_or(u32::MAX),
         threads: std::thread::available_parallelism().map_or(1, usize::from),
+        metering: Metering::Full,
     }
 }
 

@@ -25,10 +25,8 @@ pub(super) fn points(
 }
 
 fn of_run(run: &RunSummary, last_good: Option<&BTreeMap<String, Timestamp>>, now: Timestamp) -> Vec<Point> {
-    let tags = TagSet::new([
-        format!("collector:{}", run.collector).as_str(),
-        format!("outcome:{}", run.outcome).as_str(),
-    ]);
+    let tags =
+        TagSet::new([format!("collector:{}", run.collector).as_str(), format!("outcome:{}", run.outcome).as_str()]);
     let point = |series: &str, value: f64| Point { series: series.into(), value, tags: tags.clone() };
     let is_well = run.outcome.is_well();
     let mut points = vec![

@@ -1,10 +1,12 @@
 //! x
-use std::process::ExitCode;
-use clap::Args;
 use super::options::Global;
+use clap::Args;
+use std::process::ExitCode;
 /// Show it
 #[derive(Debug, Args)]
 pub(super) struct Demo {}
 impl Demo {
-    pub async fn run(self, _global: &Global) -> anyhow::Result<ExitCode> { Ok(ExitCode::SUCCESS) }
+    pub async fn run(self, _global: &Global) -> anyhow::Result<ExitCode> {
+        Ok(ExitCode::SUCCESS)
+    }
 }

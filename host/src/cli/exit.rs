@@ -73,10 +73,8 @@ mod tests {
     use crate::model::{CycleOutcome, Name, Outcome, RunSummary, SinkSummary};
 
     fn cycle(outcomes: &[Outcome], deferred: u64, host_faults: &[&str]) -> CycleSummary {
-        let run = |outcome: &Outcome| RunSummary {
-            outcome: *outcome,
-            ..RunSummary::new(Name::new("x").unwrap(), None)
-        };
+        let run =
+            |outcome: &Outcome| RunSummary { outcome: *outcome, ..RunSummary::new(Name::new("x").unwrap(), None) };
         let sink = SinkSummary {
             sink: "datadog".into(),
             deferred: [("x".to_owned(), deferred)].into(),

@@ -84,8 +84,7 @@ pub(super) fn word(state: &CredentialState) -> &'static str {
 fn text(rows: &[Row<'_>]) -> String {
     let mut table = plain_table(["COLLECTOR", "VERSION", "SERIES", "CREDENTIALS", "READY", "DIGEST"]);
     for row in rows {
-        let credentials: Vec<String> =
-            row.credentials.iter().map(|c| format!("{} {}", c.name, c.state)).collect();
+        let credentials: Vec<String> = row.credentials.iter().map(|c| format!("{} {}", c.name, c.state)).collect();
         let digest: String = row.digest.iter().flat_map(|digest| digest.chars().take(19)).collect();
         table.add_row([
             row.collector.to_owned(),

@@ -15,8 +15,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use options::Global;
 pub use exit::of_error as exit_code_of;
+use options::Global;
 pub use output::print_error;
 
 /// Runs metric collectors as sandboxed WASI components, all at once, none able to hurt another.

@@ -12,8 +12,7 @@ use crate::model::{Event, Name};
 use crate::report;
 
 /// All bars of the process. Drawing is to stderr.
-static BARS: LazyLock<MultiProgress> =
-    LazyLock::new(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
+static BARS: LazyLock<MultiProgress> = LazyLock::new(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
 
 /// Bars drawn at once; more collectors than that have plain lines as they end.
 const BARS_MAX: usize = 40;

@@ -113,7 +113,7 @@ limits! {
     /// Elements of all tables together: each is host memory. Growth beyond it is refused.
     table_elements: u32 = 20_000;
 
-    /// Core instances, tables and memories, each: every component of one language's tool chain needs few.
+    /// Core instances, and tables: every component of one language's tool chain needs few. Memories are at most two.
     instances: u32 = 32;
 
     /// Handles to host resources that live at once. One more traps.

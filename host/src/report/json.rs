@@ -113,11 +113,7 @@ impl<'a> RunReport<'a> {
             duration_ms: run.duration_ms,
             fuel_used: run.fuel_used,
             memory_peak_bytes: run.memory_peak_bytes,
-            http: HttpReport {
-                requests: run.http.requests,
-                bytes: run.http.bytes,
-                throttled: run.http.throttled,
-            },
+            http: HttpReport { requests: run.http.requests, bytes: run.http.bytes, throttled: run.http.throttled },
             log_dropped_bytes: run.log_dropped_bytes,
             component_digest: run.component_digest.as_deref(),
             values: run.values.as_deref(),

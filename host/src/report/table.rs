@@ -44,7 +44,17 @@ pub fn cycle_text(cycle: &CycleSummary) -> String {
 
 fn runs_table(runs: &[&RunSummary]) -> Table {
     let mut table = plain_table([
-        "COLLECTOR", "OUTCOME", "REASON", "POINTS", "GAPS", "TRIES", "TIME", "FUEL", "MEMORY", "REQUESTS", "RECEIVED",
+        "COLLECTOR",
+        "OUTCOME",
+        "REASON",
+        "POINTS",
+        "GAPS",
+        "TRIES",
+        "TIME",
+        "FUEL",
+        "MEMORY",
+        "REQUESTS",
+        "RECEIVED",
     ]);
     for run in runs {
         let requests = match run.http.throttled {

@@ -102,11 +102,7 @@ struct Run {
 impl Run {
     fn begin(collector: &CollectorPlan) -> Run {
         let digest = collector.digest.map(|digest| digest.to_string());
-        Run {
-            started: clock::instant(),
-            summary: RunSummary::new(collector.name.clone(), digest),
-            points: Vec::new(),
-        }
+        Run { started: clock::instant(), summary: RunSummary::new(collector.name.clone(), digest), points: Vec::new() }
     }
 
     /// Takes an attempt's result. An attempt follows another one only where that had no points, so nothing is lost here.

@@ -13,9 +13,10 @@ use super::Cache;
 use super::bindings::CollectorPre;
 use super::imports;
 use super::ledger::Declared;
+use super::limiter::MEMORIES_MAX;
 use super::state::State;
 use super::ticker::Ticker;
-use super::trap::FRAMES_OF_A_RECURSION;
+use super::trap::{self, FRAMES_OF_A_RECURSION};
 use crate::catalog::{ComponentFile, Digest};
 use crate::clock;
 use crate::limits::ByteSize;
@@ -32,8 +33,20 @@ pub struct Options {
     pub memory_max: ByteSize,
     /// The largest table of any of them, in elements.
     pub table_elements_max: u32,
+    /// The most core instances, or tables, of any of them.
+    pub instances_max: u32,
     /// Threads that guests run on.
     pub threads: usize,
+    pub metering: Metering,
+}
+
+/// Whether guests are held to their limits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Metering {
+    #[default]
+    Full,
+    /// Neither fuel nor epochs: a guest that spins never ends. No plan asks for this; benchmarks do, to see what limits cost.
+    None,
 }
 
 /// Why there is no runtime.
@@ -50,6 +63,7 @@ pub struct Runtime {
     pub(super) engine: Engine,
     linker: Linker<State>,
     cache: Option<Cache>,
+    pub(super) metering: Metering,
     /// What the engine compiles for, as part of a file's name.
     target: String,
     ready: Mutex<HashMap<Digest, Arc<OnceLock<Result<CollectorPre<State>, Fault>>>>>,
@@ -76,7 +90,7 @@ impl Runtime {
         let engine = pooling(options).or_else(|pool| {
             // A machine may have too little address space for a pool; then every instance asks for its own.
             tracing::debug!("no pool of {} instances, so each is allocated by itself: {pool:#}", options.slots);
-            Engine::new(&config()).map_err(RuntimeError::Engine)
+            Engine::new(&config(options)).map_err(RuntimeError::Engine)
         })?;
         let mut linker = Linker::new(&engine);
         imports::link(&mut linker).map_err(RuntimeError::Engine)?;
@@ -94,6 +108,7 @@ impl Runtime {
             _ticker: Ticker::start(&engine).map_err(RuntimeError::Threads)?,
             target: format!("{}-{:016x}", std::env::consts::ARCH, hasher.finish()),
             cache: options.cache.clone(),
+            metering: options.metering,
             ready: Mutex::default(),
             guests: Some(guests),
             control: Handle::current(),
@@ -120,7 +135,10 @@ impl Runtime {
         let fault = |reason, what: &str, error: wasmtime::Error| {
             Fault::new(Blame::Settings, reason, format!("{} {what}: {error:#}", file.path.display()))
         };
-        let component = self.component(file).map_err(|e| fault(Reason::BadComponent, "cannot be compiled", e))?;
+        let component = self.component(file).map_err(|e| {
+            let too_much = trap::of_pool(&e);
+            too_much.unwrap_or_else(|| fault(Reason::BadComponent, "cannot be compiled", e))
+        })?;
         let linked = self.linker.instantiate_pre(&component).and_then(CollectorPre::new);
         linked.map_err(|e| fault(Reason::NotACollector, "is of another world", e))
     }
@@ -166,32 +184,30 @@ fn open_precompiled(engine: &Engine, compiled: &[u8]) -> wasmtime::Result<Compon
     unsafe { Component::deserialize(engine, compiled) }
 }
 
-fn config() -> Config {
+fn config(options: &Options) -> Config {
+    let is_metered = options.metering == Metering::Full;
     let mut config = Config::new();
-    config.epoch_interruption(true).consume_fuel(true);
+    config.epoch_interruption(is_metered).consume_fuel(is_metered);
     // Deep enough to tell a recursion without end from a stray access.
     config.wasm_backtrace_max_frames(NonZeroUsize::new(FRAMES_OF_A_RECURSION));
     config
 }
 
 fn pooling(options: &Options) -> wasmtime::Result<Engine> {
-    // A component of Rust has 3 or 4 core instances, 1 memory and 2 tables; other languages' have a few more.
-    const CORE_INSTANCES: u32 = 16;
-    const TABLES: u32 = 8;
-    const MEMORIES: u32 = 2;
     let slots = u32::try_from(options.slots.max(1)).unwrap_or(u32::MAX);
+    let each = |number: u32| slots.saturating_mul(number);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
-        .total_core_instances(slots.saturating_mul(CORE_INSTANCES))
-        .total_memories(slots.saturating_mul(MEMORIES))
-        .total_tables(slots.saturating_mul(TABLES))
-        .total_stacks(slots.saturating_mul(2))
+        .total_core_instances(each(options.instances_max))
+        .total_memories(each(MEMORIES_MAX))
+        .total_tables(each(options.instances_max))
+        .total_stacks(each(2))
         .max_memory_size(options.memory_max.as_usize())
         .table_elements(options.table_elements_max as usize)
-        .max_core_instances_per_component(CORE_INSTANCES)
-        .max_tables_per_component(TABLES)
-        .max_memories_per_component(MEMORIES);
-    let mut config = config();
+        .max_core_instances_per_component(options.instances_max)
+        .max_tables_per_component(options.instances_max)
+        .max_memories_per_component(MEMORIES_MAX);
+    let mut config = config(options);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     Engine::new(&config)
 }

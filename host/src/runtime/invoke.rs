@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
@@ -10,7 +10,7 @@ use wasmtime::{Store, UpdateDeadline};
 
 use super::bindings::collector::host::faults as wit;
 use super::bounded::{Ended, bounded};
-use super::engine::{Loaded, Runtime};
+use super::engine::{Loaded, Metering, Runtime};
 use super::imports::http::Web;
 use super::imports::wasi;
 use super::ledger::{Ledger, Rule};
@@ -51,6 +51,8 @@ pub struct AttemptResult {
     pub memory_peak_bytes: u64,
     pub http: Transfer,
     pub log_dropped_bytes: u64,
+    /// What starting the component up took, its start section included.
+    pub started_in: Duration,
 }
 
 /// Compiled code keeps its count to itself between these steps, so an attempt that is ended while it spins is known to have
@@ -91,14 +93,20 @@ impl Runtime {
             log,
             settings: attempt.settings.clone(),
             web,
+            last_at_work: clock::instant(),
         };
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| &mut state.limiter);
-        // A store begins without fuel and with its epoch over: both are set before anything of the guest runs.
-        store.set_fuel(limits.fuel)?;
-        store.fuel_async_yield_interval(Some(FUEL_READ_INTERVAL))?;
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
+        if self.metering == Metering::Full {
+            // A store begins without fuel and with its epoch over: both are set before anything of the guest runs.
+            store.set_fuel(limits.fuel)?;
+            store.fuel_async_yield_interval(Some(FUEL_READ_INTERVAL))?;
+            store.set_epoch_deadline(1);
+            store.epoch_deadline_callback(|mut store| {
+                store.data_mut().last_at_work = clock::instant();
+                Ok(UpdateDeadline::Yield(1))
+            });
+        }
         store.set_hostcall_fuel(limits.hostcall.as_usize());
         store.set_max_component_handles(limits.handles as usize);
         Ok(store)
@@ -107,18 +115,21 @@ impl Runtime {
 
 async fn run(mut store: Store<State>, loaded: Loaded, attempt: Attempt) -> AttemptResult {
     let started = clock::instant();
+    let mut started_in = Duration::ZERO;
     let call = async {
         let collector = loaded.pre.instantiate_async(&mut store).await?;
+        started_in = clock::instant().saturating_duration_since(started);
         store.run_concurrent(async |accessor| collector.call_collect(accessor).await).await?
     };
     let ended = bounded(call, attempt.deadline, &attempt.stop).await;
     let limits = &attempt.limits;
     let fuel_used = limits.fuel.saturating_sub(store.get_fuel().unwrap_or_default());
+    let was_waiting = store.data().is_waiting();
     // The store goes at once: only that drops the host calls that the guest still waits for.
     let state = store.into_data();
     let fault = match ended {
         Ended::Done(called) => fault_of(called, &state, &attempt),
-        Ended::Deadline => Some(deadline_fault(&state, &attempt, started)),
+        Ended::Deadline => Some(deadline_fault(was_waiting, &attempt, started)),
         Ended::Cancelled => Some(Fault::new(Blame::Host, Reason::Cancelled, "ended by a signal")),
     };
     let redactor = attempt.egress.redactor();
@@ -133,6 +144,7 @@ async fn run(mut store: Store<State>, loaded: Loaded, attempt: Attempt) -> Attem
         memory_peak_bytes: state.limiter.memory_peak(),
         http: state.web.meter().read(),
         log_dropped_bytes: state.log.dropped_bytes(),
+        started_in,
     }
 }
 
@@ -159,8 +171,8 @@ fn fault_of(called: Called, state: &State, attempt: &Attempt) -> Option<Fault> {
     }
 }
 
-fn deadline_fault(state: &State, attempt: &Attempt, started: Instant) -> Fault {
-    let (blame, doing) = match state.web.is_waiting() {
+fn deadline_fault(was_waiting: bool, attempt: &Attempt, started: Instant) -> Fault {
+    let (blame, doing) = match was_waiting {
         true => (Blame::Upstream, "while it waited for an upstream"),
         false => (Blame::Guest, "while it was at work"),
     };
@@ -186,6 +198,7 @@ impl AttemptResult {
             memory_peak_bytes: 0,
             http: Transfer::default(),
             log_dropped_bytes: 0,
+            started_in: Duration::ZERO,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use foldhash::fast::FixedState;
 use indexmap::IndexMap;
 use indexmap::map::Entry;
 
@@ -30,7 +31,7 @@ pub(super) struct Refusal {
 #[derive(Debug, Default)]
 pub(super) struct Declared {
     /// Name to place in `all`.
-    by_name: HashMap<Arc<str>, u32>,
+    by_name: HashMap<Arc<str>, u32, FixedState>,
     all: Vec<DeclaredSeries>,
 }
 
@@ -48,7 +49,9 @@ pub(super) struct Ledger {
     tags_max: usize,
     tag_bytes_max: usize,
     /// By series and tags, in the order in which they came.
-    points: IndexMap<(u32, TagSet), f64>,
+    points: IndexMap<(u32, TagSet), f64, FixedState>,
+    /// The series of the last point: the next one is often the same.
+    last: Option<u32>,
     gaps: BTreeMap<u32, String>,
     /// Refused points of series that are not declared: there is no series whose gap they could be.
     first_refusal: Option<Refusal>,
@@ -69,7 +72,11 @@ impl Declared {
         Declared { by_name, all }
     }
 
-    fn find(&self, name: &str) -> Result<(u32, &DeclaredSeries), Refusal> {
+    fn find(&self, name: &str, last: Option<u32>) -> Result<(u32, &DeclaredSeries), Refusal> {
+        let same = last.and_then(|n| Some((n, self.all.get(n as usize)?)));
+        if let Some(found) = same.filter(|(_, series)| &*series.name == name) {
+            return Ok(found);
+        }
         let found = self.by_name.get(name).and_then(|n| Some((*n, self.all.get(*n as usize)?)));
         found.ok_or_else(|| {
             let shown: String = name.chars().take(200).collect();
@@ -85,10 +92,16 @@ impl Ledger {
             points_max: limits.points as usize,
             tags_max: limits.tags as usize,
             tag_bytes_max: limits.tag_bytes as usize,
-            points: IndexMap::new(),
+            points: IndexMap::default(),
+            last: None,
             gaps: BTreeMap::new(),
             first_refusal: None,
         }
+    }
+
+    /// Makes room for so many more points.
+    pub fn reserve(&mut self, points: usize) {
+        self.points.reserve(points.min(self.points_max.saturating_sub(self.points.len())));
     }
 
     /// Takes a point, or says which rule it breaks; then its series becomes a gap. The tags are sorted in place.
@@ -97,10 +110,11 @@ impl Ledger {
         T: AsRef<str> + Ord,
     {
         let declared = self.declared.clone();
-        let (n, found) = match declared.find(series) {
+        let (n, found) = match declared.find(series, self.last) {
             Ok(found) => found,
             Err(refusal) => return Err(self.refused(None, refusal)),
         };
+        self.last = Some(n);
         if let Err(refusal) = self.check(found, value, tags) {
             return Err(self.refused(Some(n), refusal));
         }
@@ -143,7 +157,7 @@ impl Ledger {
             if !series.tag_keys.iter().any(|declared| **declared == *key) {
                 return bad(format!("tag key {key:?} is not declared in the manifest"));
             }
-            if value.is_empty() || tag.chars().any(|c| c.is_control() || c == ',') {
+            if value.is_empty() || !is_plain(tag) {
                 return bad(format!("tag {tag:?} is empty or holds a comma or a control character"));
             }
         }
@@ -152,7 +166,7 @@ impl Ledger {
 
     /// Says that a series has no value.
     pub fn gap(&mut self, series: &str, reason: &str) -> Result<(), Refusal> {
-        let (n, _) = self.declared.find(series)?;
+        let (n, _) = self.declared.find(series, None)?;
         let reason: String = reason.chars().filter(|c| !c.is_control()).take(REASON_CHARS_MAX).collect();
         self.gaps.insert(n, reason);
         Ok(())
@@ -181,6 +195,14 @@ impl Ledger {
         let points = points.into_iter().map(|((n, tags), value)| Point { series: name(n), value, tags }).collect();
         (points, gaps.into_iter().map(|(n, reason)| Gap { series: name(n), reason }).collect())
     }
+}
+
+/// Whether a tag holds no control character and no comma.
+fn is_plain(tag: &str) -> bool {
+    if tag.is_ascii() {
+        return tag.bytes().all(|b| b >= b' ' && b != 0x7f && b != b',');
+    }
+    !tag.chars().any(|c| c.is_control() || c == ',')
 }
 
 fn refusal(rule: Rule, message: String) -> Refusal {

@@ -25,6 +25,9 @@ pub(super) struct Limiter {
     pub reached: Option<Reached>,
 }
 
+/// Linear memories of a component: each takes 4 GiB of address space. No tool chain makes more than one.
+pub(super) const MEMORIES_MAX: u32 = 2;
+
 /// A guest that cannot have more memory may free some and go on, as garbage collectors do. One that asks again and again is
 /// ended.
 const REFUSALS_MAX: u32 = 8;
@@ -87,7 +90,7 @@ impl ResourceLimiter for Limiter {
     }
 
     fn memories(&self) -> usize {
-        self.instances_max
+        MEMORIES_MAX as usize
     }
 }
 

@@ -19,5 +19,5 @@ mod ticker;
 mod trap;
 
 pub use cache::Cache;
-pub use engine::{Loaded, Options, Runtime, RuntimeError};
+pub use engine::{Loaded, Metering, Options, Runtime, RuntimeError};
 pub use invoke::{Attempt, AttemptResult};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -10,6 +11,7 @@ use super::imports::http::Web;
 use super::ledger::Ledger;
 use super::limiter::Limiter;
 use super::log::GuestLog;
+use crate::clock;
 
 /// The host's side of one attempt.
 pub(super) struct State {
@@ -20,6 +22,19 @@ pub(super) struct State {
     pub log: GuestLog,
     pub settings: Arc<BTreeMap<String, String>>,
     pub web: Web,
+    /// When the guest was last seen at work.
+    pub last_at_work: Instant,
+}
+
+/// A guest that was at work so shortly before its end did not wait: it gets a turn every few milliseconds.
+const AT_WORK: Duration = Duration::from_millis(50);
+
+impl State {
+    /// Whether the guest does nothing but wait for an upstream.
+    pub fn is_waiting(&self) -> bool {
+        let idle = clock::instant().saturating_duration_since(self.last_at_work);
+        self.web.is_waiting() && idle > AT_WORK
+    }
 }
 
 impl WasiView for State {

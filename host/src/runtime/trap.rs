@@ -25,8 +25,7 @@ pub(super) struct Ending<'a> {
 pub(super) fn fault(error: &wasmtime::Error, ending: &Ending<'_>) -> Fault {
     let Ending { collector, limits, limiter, last_words } = ending;
     let guest = |reason, what: String| Fault::new(Blame::Guest, reason, what);
-    let raise =
-        |key: &str| format!("raise {key} under [collector.{collector}.limits], or let the collector need less");
+    let raise = |key: &str| format!("raise {key} under [collector.{collector}.limits], or let the collector need less");
     // A growth that was refused is why a guest aborts or traps afterwards, whatever the trap is called.
     match limiter.reached {
         Some(Reached::Memory) => {
@@ -62,6 +61,19 @@ pub(super) fn fault(error: &wasmtime::Error, ending: &Ending<'_>) -> Fault {
 
 fn frames(error: &wasmtime::Error) -> usize {
     error.downcast_ref::<WasmBacktrace>().map_or(0, |backtrace| backtrace.frames().len())
+}
+
+/// A component that needs more from the start than the pool has for one; none where the error is another one. Wasmtime has no
+/// type for it; the hostile programs check the texts.
+pub(super) fn of_pool(error: &wasmtime::Error) -> Option<Fault> {
+    let text = format!("{error:#}");
+    if !text.contains("pooling allocator") {
+        return None;
+    }
+    let is_memory = text.contains("memory has a minimum byte size");
+    let (reason, key) = if is_memory { (Reason::Memory, "memory") } else { (Reason::Resources, "instances") };
+    let what = format!("needs more from the start than the largest {key} of the plan: {text}");
+    Some(Fault::new(Blame::Guest, reason, what).hint(format!("raise {key} under [limits], or take the component out")))
 }
 
 /// Errors for which wasmtime has no type. Their texts are checked by the hostile programs.

@@ -2,13 +2,20 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+
+/// A gibibyte of zeros: one gzip member of 32 MiB, 32 times.
+static BOMB: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+    gzip.write_all(&vec![0; 32 << 20]).unwrap();
+    gzip.finish().unwrap().repeat(32)
+});
 
 /// The server; it ends with its value.
 pub struct Evil {
@@ -30,6 +37,7 @@ pub struct Seen {
 
 impl Evil {
     pub fn start() -> Evil {
+        LazyLock::force(&BOMB);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
@@ -119,12 +127,7 @@ async fn answer(stream: &mut TcpStream, path: &str, seen: &Seen, times: usize) -
             let chunk = |block: &[u8]| [format!("{:x}\r\n", block.len()).as_bytes(), block, b"\r\n"].concat();
             flood(stream, "transfer-encoding: chunked\r\n", chunk).await
         }
-        "/bomb" => {
-            let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
-            let zeros = vec![0; 1 << 20];
-            (0..1024).for_each(|_| gzip.write_all(&zeros).unwrap());
-            reply(stream, 200, "content-encoding: gzip\r\n", &gzip.finish()?).await
-        }
+        "/bomb" => reply(stream, 200, "content-encoding: gzip\r\n", &BOMB).await,
         "/many-headers" => {
             let headers: String = (0..90).map(|n| format!("x-{n}: {}\r\n", "y".repeat(1000))).collect();
             reply(stream, 200, &headers, b"").await

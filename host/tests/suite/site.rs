@@ -38,17 +38,24 @@ pub fn built(name: &str) -> PathBuf {
 }
 
 /// The manifest of components that are written as text here.
-pub const MANIFEST: &str = "name = 'hostile'\nversion = '1'\ncontract = '0.1.0'\n";
+pub const MANIFEST: &str = "name = 'villain'\nversion = '1'\ncontract = '0.1.0'\n";
 
-/// A component of the collectors' world whose core module is this text. The module exports `collect` (the address of its
-/// result) and `realloc`; it may import `settings.get` from module "host" under the name "get".
+/// A component of the collectors' world whose core module is this text. The module exports `memory`, `realloc` and `collect`
+/// (the address of its result). If it imports "host" "get", that is `settings.get` with a memory of its own: the text "key" at
+/// 0, and a `realloc` that never comes back.
 pub fn component(manifest: &str, module: &str) -> Vec<u8> {
+    let text = component_text(manifest, module);
+    wat::parse_str(&text).unwrap_or_else(|e| panic!("{e}\n{text}"))
+}
+
+/// The same as text, for those that change it.
+pub fn component_text(manifest: &str, module: &str) -> String {
     let uses_settings = module.contains("\"get\"");
     let (import, lower, with) = if uses_settings {
         (
             "(import \"collector:host/settings@0.1.0\" (instance $settings
                 (export \"get\" (func (param \"key\" string) (result (option string))))))
-             (core module $memory (memory (export \"memory\") 1)
+             (core module $memory (memory (export \"memory\") 1) (data (i32.const 0) \"key\")
                 (func (export \"realloc\") (param i32 i32 i32 i32) (result i32) (loop (br 0)) unreachable))
              (core instance $memory (instantiate $memory))",
             "(core func $get (canon lower (func $settings \"get\")
@@ -59,7 +66,7 @@ pub fn component(manifest: &str, module: &str) -> Vec<u8> {
     } else {
         ("", "", "")
     };
-    let text = format!(
+    format!(
         r#"(component
           (import "collector:host/faults@0.1.0" (instance $faults
             (type $b (enum "guest" "upstream" "settings"))
@@ -77,8 +84,7 @@ pub fn component(manifest: &str, module: &str) -> Vec<u8> {
           (core instance $guest (instantiate $guest {with}))
           (func (export "collect") async (result (result (error $fault)))
             (canon lift (core func $guest "collect") (memory $guest "memory") (realloc (func $guest "realloc")))))"#
-    );
-    wat::parse_str(&text).unwrap_or_else(|e| panic!("{e}\n{text}"))
+    )
 }
 
 /// What a module needs that does nothing wrong: memory, `realloc`, and a result that says all is well.
@@ -109,6 +115,13 @@ impl Site {
     pub fn config(mut self, text: &str) -> Site {
         self.config.push_str(text);
         self.config.push('\n');
+        self
+    }
+
+    /// Replaces a part of `host.toml`.
+    pub fn replace_config(mut self, from: &str, to: &str) -> Site {
+        assert!(self.config.contains(from));
+        self.config = self.config.replace(from, to);
         self
     }
 

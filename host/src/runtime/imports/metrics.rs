@@ -64,6 +64,7 @@ fn emit_into(
     store: &StoreContextMut<'_, State>,
     points: &[Point],
 ) -> Result<std::result::Result<(), Refusal>> {
+    book.reserve(points.len());
     let mut first = Ok(());
     let mut tags = Vec::new();
     for point in points {

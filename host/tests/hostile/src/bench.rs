@@ -1,18 +1,15 @@
-//! Acts for the benchmarks: points across the boundary, JSON, waiting.
-
-use std::hint::black_box;
+//! Acts for the benchmarks: points across the boundary, waiting, nothing.
 
 use collector_sdk::bindings::collector::host::metrics;
 use collector_sdk::futures::future::join_all;
 use collector_sdk::http::Request;
 use collector_sdk::{Fault, Reason};
-use serde::{Deserialize, Serialize};
 
 pub async fn play(act: &str, number: usize) -> Result<(), Fault> {
     match act {
         "bench-one-by-one" => points(number, 1),
         "bench-batches" => points(number, 1000),
-        "bench-json" => json(number),
+        "bench-json" => crate::json::write_and_read(number).map_err(Fault::bad_answer),
         "bench-wait" => {
             join_all((0..number).map(|_| Request::get("evil", "/wait").fetch())).await;
             Ok(())
@@ -46,37 +43,5 @@ fn points(number: usize, batch: usize) -> Result<(), Fault> {
         }
         metrics::emit(&points).map_err(|refusal| Fault::new(Reason::Contract, refusal.message))?;
     }
-    Ok(())
-}
-
-#[derive(Serialize, Deserialize)]
-struct Row {
-    id: u64,
-    name: String,
-    values: Vec<f64>,
-    labels: Vec<(String, String)>,
-}
-
-/// Writes about `bytes` of JSON and reads it back into typed rows.
-fn json(bytes: usize) -> Result<(), Fault> {
-    let row = |id: usize| Row {
-        id: id as u64,
-        name: format!("workload-{id}"),
-        values: (0..8).map(|v| (id * v) as f64 / 7.0).collect(),
-        labels: vec![("region".into(), "us-east-1".into()), ("kind".into(), "gpu-node".into())],
-    };
-    let mut text = String::from("[");
-    let mut id = 0;
-    while text.len() < bytes {
-        if id > 0 {
-            text.push(',');
-        }
-        text.push_str(&serde_json::to_string(&row(id)).unwrap_or_default());
-        id += 1;
-    }
-    text.push(']');
-    let rows: Vec<Row> = serde_json::from_str(&text).map_err(|e| Fault::bad_answer(e.to_string()))?;
-    let sum: f64 = rows.iter().map(|r| r.values.iter().sum::<f64>() + r.name.len() as f64).sum();
-    black_box(sum + rows.iter().map(|r| r.id + r.labels.len() as u64).sum::<u64>() as f64);
     Ok(())
 }

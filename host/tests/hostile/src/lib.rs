@@ -2,6 +2,7 @@
 
 mod allocator;
 mod bench;
+mod json;
 
 use std::hint::black_box;
 
@@ -58,6 +59,10 @@ impl Collector for Hostile {
             "many-tags" => one("hostile.value", 1.0, (0..number).map(|n| format!("n:{n}")).collect()),
             "duplicate" => twice(),
             "points" => emit(values(number)),
+            "flood-points" => {
+                flood_points(number);
+                Ok(())
+            }
             "one-call" => one_call(number),
             "log" => {
                 (0..number).for_each(|n| log::warn(format!("line {n} of a flood, and a long one at that")));
@@ -100,6 +105,15 @@ fn one(series: &str, value: f64, tags: Vec<String>) -> Result<(), Fault> {
 fn twice() -> Result<(), Fault> {
     emit(values(2))?;
     emit(values(1))
+}
+
+/// Hands over point after point, whatever the host says.
+fn flood_points(number: usize) {
+    use collector_sdk::bindings::collector::host::metrics;
+    for n in 0..number {
+        let point = metrics::Point { series: "hostile.value".into(), value: 1.0, tags: vec![format!("n:{n}")] };
+        let _ = metrics::emit(&[point]);
+    }
 }
 
 /// Hands over `number` times 3 kB in one call, which the SDK would cut into several.
