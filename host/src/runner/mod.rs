@@ -86,13 +86,13 @@ impl Cycle {
         tokio::select! {
             biased;
             () = self.stop.cancelled() => run::never_begun(collector, run::Over::Cancelled),
+            () = tokio::time::sleep_until(self.collecting_ends.into()) => {
+                run::never_begun(collector, run::Over::CycleDeadline)
+            }
             permit = turn => {
                 let result = run::run(self, collector).await;
                 drop(permit);
                 result
-            }
-            () = tokio::time::sleep_until(self.collecting_ends.into()) => {
-                run::never_begun(collector, run::Over::CycleDeadline)
             }
         }
     }

