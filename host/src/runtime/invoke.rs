@@ -129,7 +129,7 @@ async fn run(mut store: Store<State>, loaded: Loaded, attempt: Attempt) -> Attem
     let state = store.into_data();
     let fault = match ended {
         Ended::Done(called) => fault_of(called, &state, &attempt),
-        Ended::Deadline => Some(deadline_fault(was_waiting, &attempt, started)),
+        Ended::Deadline => Some(deadline_fault(was_waiting, &attempt)),
         Ended::Cancelled => Some(Fault::new(Blame::Host, Reason::Cancelled, "ended by a signal")),
     };
     let redactor = attempt.egress.redactor();
@@ -171,19 +171,17 @@ fn fault_of(called: Called, state: &State, attempt: &Attempt) -> Option<Fault> {
     }
 }
 
-fn deadline_fault(was_waiting: bool, attempt: &Attempt, started: Instant) -> Fault {
+fn deadline_fault(was_waiting: bool, attempt: &Attempt) -> Fault {
     let (blame, doing) = match was_waiting {
         true => (Blame::Upstream, "while it waited for an upstream"),
         false => (Blame::Guest, "while it was at work"),
     };
-    let given = attempt.deadline.saturating_duration_since(started);
-    let given = format!("{:.1} s", given.as_secs_f64());
     if attempt.ends_with_cycle {
-        let what = format!("the cycle's time was up, {given} after it had begun, {doing}");
-        return Fault::new(blame, Reason::CycleDeadline, what)
+        return Fault::new(blame, Reason::CycleDeadline, format!("the cycle's time was up, {doing}"))
             .hint("raise deadline under [cycle], or run more collectors at once with jobs");
     }
-    Fault::new(blame, Reason::Deadline, format!("its time was up after {given}, {doing}"))
+    let what = format!("its time was up, deadline ({}), {doing}", attempt.limits.deadline);
+    Fault::new(blame, Reason::Deadline, what)
         .hint(format!("raise deadline under [collector.{}.limits] if it needs longer", attempt.collector))
 }
 

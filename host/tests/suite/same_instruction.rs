@@ -6,7 +6,9 @@ use crate::site::Site;
 
 #[test]
 fn a_hundred_runs_with_the_same_fuel_stop_at_the_same_instruction() {
-    let mut site = Site::new().guest("hostile").config("[collector.hostile]\nenabled = false\n[upstream.evil]\nbase_url = 'http://127.0.0.1:9'");
+    let mut site = Site::new()
+        .guest("hostile")
+        .config("[collector.hostile]\nenabled = false\n[upstream.evil]\nbase_url = 'http://127.0.0.1:9'");
     for n in 0..100 {
         site = site.config(&format!(
             "[collector.run-{n}]\ncomponent = 'hostile.wasm'\nlimits = {{ fuel = 20_000_000 }}\n\
