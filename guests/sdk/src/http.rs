@@ -136,8 +136,8 @@ impl Response {
     /// The answer itself if its status is 2xx.
     ///
     /// # Errors
-    /// 401 and 403 are `unauthorized` (a 403 that carries `retry-after` or an exhausted `x-ratelimit-remaining`, and 429,
-    /// are `rate-limited`), 404 is `not-found`, everything else `upstream-error`. The message carries the status and the
+    /// 401 and 403 are `unauthorized` (429, and a 403 that carries `retry-after` or an exhausted `x-ratelimit-remaining` or
+    /// speaks of a rate limit, are `rate-limited`), 404 is `not-found`, everything else `upstream-error`. The message carries the status and the
     /// beginning of the body, which is where upstreams say what was wrong.
     pub fn ok(self) -> Result<Response, Fault> {
         let reason = match self.status {
@@ -151,8 +151,10 @@ impl Response {
         Err(Fault::new(reason, format!("{} answered {}{}", self.label, self.status, self.excerpt())))
     }
 
+    /// By its headers, or, for GitHub's secondary limits, by what it says.
     fn is_rate_limited(&self) -> bool {
-        self.header("retry-after").is_some() || self.header("x-ratelimit-remaining") == Some("0")
+        let says_so = || self.excerpt().to_ascii_lowercase().contains("rate limit");
+        self.header("retry-after").is_some() || self.header("x-ratelimit-remaining") == Some("0") || says_so()
     }
 
     /// The first words of a body, on one line, with what an upstream says of an error: `: Not Found`.
@@ -244,6 +246,8 @@ mod tests {
         assert_eq!(reason(403, &[]), Reason::Unauthorized);
         assert_eq!(reason(403, &[("x-ratelimit-remaining", "0")]), Reason::RateLimited);
         assert_eq!(reason(403, &[("retry-after", "60")]), Reason::RateLimited);
+        let says = answer(403, &[], "You have exceeded a secondary rate limit.").ok().unwrap_err();
+        assert_eq!(says.reason, Reason::RateLimited);
         assert_eq!(reason(429, &[]), Reason::RateLimited);
         assert_eq!(reason(404, &[]), Reason::NotFound);
         assert_eq!(reason(502, &[]), Reason::UpstreamError);

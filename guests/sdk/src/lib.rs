@@ -32,7 +32,7 @@ pub mod settings;
 mod sheet;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
-mod time;
+pub mod time;
 
 pub use collector::Collector;
 pub use fault::{Blame, Fault, Reason};

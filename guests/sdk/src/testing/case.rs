@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::http::{Error, ErrorKind, Request, Response};
@@ -48,8 +48,8 @@ pub struct Exchange {
     /// The answer's headers.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// The answer's body as JSON.
-    #[serde(default)]
+    /// The answer's body as JSON. `{"$text": …}` in it stands for a text that holds this JSON: some upstreams answer so.
+    #[serde(default, deserialize_with = "there")]
     pub json: Option<Value>,
     /// The answer's body as text, where it is not JSON.
     #[serde(default)]
@@ -57,6 +57,23 @@ pub struct Exchange {
     /// Instead of an answer: `timeout`, `unreachable` or `broken`.
     #[serde(default)]
     pub error: Option<String>,
+}
+
+/// Null is a body too.
+fn there<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(from).map(Some)
+}
+
+/// JSON with every `{"$text": …}` as the text that it stands for.
+fn with_texts(json: Value) -> Value {
+    match json {
+        Value::Object(mut object) if object.len() == 1 && object.contains_key("$text") => {
+            Value::String(with_texts(object.remove("$text").unwrap_or_default()).to_string())
+        }
+        Value::Object(object) => object.into_iter().map(|(key, value)| (key, with_texts(value))).collect(),
+        Value::Array(array) => array.into_iter().map(with_texts).collect(),
+        plain => plain,
+    }
 }
 
 fn get() -> String {
@@ -76,7 +93,7 @@ impl Exchange {
     pub fn answer_parts(&self) -> (Vec<(String, String)>, Vec<u8>) {
         let mut headers = if self.json.is_some() { json_type() } else { Vec::new() };
         headers.extend(self.headers.iter().map(|(n, v)| (n.to_ascii_lowercase(), v.clone())));
-        let json = self.json.as_ref().map(Value::to_string);
+        let json = self.json.clone().map(|json| with_texts(json).to_string());
         (headers, json.or_else(|| self.text.clone()).unwrap_or_default().into_bytes())
     }
 

@@ -1,6 +1,6 @@
 //! Everything that a collector said and asked in one run, and its text.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use crate::http::Request;
@@ -40,6 +40,12 @@ impl Outcome {
         self.declared.iter().map(String::as_str).filter(|name| !said(name)).collect()
     }
 
+    /// A gap's reason; where it is the fault's own message, only that it is.
+    fn short_reason<'a>(&'a self, gap: &'a Gap) -> &'a str {
+        let is_the_fault = self.fault.as_ref().is_some_and(|fault| fault.message == gap.reason);
+        if is_the_fault { "(the fault)" } else { &gap.reason }
+    }
+
     /// The golden text: fault, points, gaps, requests, log; each sorted, as the order in which they came says nothing.
     pub fn text(&self) -> String {
         let mut text = String::new();
@@ -49,7 +55,7 @@ impl Outcome {
         }
         let tags = |p: &Point| if p.tags.is_empty() { String::new() } else { format!("{{{}}}", p.tags.join(",")) };
         section(&mut text, "points", self.points.iter().map(|p| format!("{}{} {}", p.series, tags(p), p.value)));
-        section(&mut text, "gaps", self.gaps.iter().map(|g| format!("{}: {}", g.series, g.reason)));
+        section(&mut text, "gaps", self.gaps.iter().map(|g| format!("{}: {}", g.series, self.short_reason(g))));
         section(&mut text, "requests", self.requests.iter().map(Request::golden_line));
         section(&mut text, "log", self.log.iter().map(|(level, line)| format!("{level:?}: {line}")));
         text
@@ -81,6 +87,11 @@ impl Request {
         &self.path
     }
 
+    /// The value of a header; its name as it was given.
+    pub fn header_value(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+
     /// The value of a query parameter.
     pub fn query_value(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
@@ -98,7 +109,9 @@ impl Request {
             // A GraphQL document is long and the same each time; its name and variables say what was asked.
             (serde_json::Value::Object(o), _) if o.contains_key("query") => {
                 let name = o["query"].as_str().and_then(|q| q.split(['(', '{']).next()).unwrap_or_default();
-                format!(" {} {}", name.trim(), o.get("variables").unwrap_or(&serde_json::Value::Null))
+                let variables = o.get("variables").and_then(serde_json::Value::as_object).into_iter().flatten();
+                let said: BTreeMap<_, _> = variables.filter(|(_, value)| !value.is_null()).collect();
+                format!(" {} {}", name.trim(), serde_json::json!(said))
             }
             (serde_json::Value::Null, None) => String::new(),
             (serde_json::Value::Null, Some(body)) => format!(" {} bytes", body.len()),
