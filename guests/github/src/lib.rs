@@ -5,6 +5,7 @@ mod measure;
 
 use collector_sdk::{Collector, Fault, emit, now};
 
+/// The collector; its settings and series stand in `collector.toml`.
 pub struct Github;
 
 impl Collector for Github {

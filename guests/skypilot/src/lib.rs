@@ -6,6 +6,7 @@ mod measure;
 use collector_sdk::futures::future::join;
 use collector_sdk::{Collector, Fault, emit, now};
 
+/// The collector `skypilot`.
 pub struct Skypilot;
 
 impl Collector for Skypilot {

@@ -54,8 +54,8 @@ impl Demo {
         let overrides = Overrides {
             config: Some(config),
             components: Some(components),
-            // Compiled components are worth keeping; what the demo remembers is not.
-            state: Some(dir.0.join("state")),
+            // Its own, so that the demo's cycles are not taken for real ones.
+            state: Some(global.state.as_ref().map_or_else(|| dir.0.join("state"), |state| state.join("demo"))),
             only: upstreams.collectors().chain(["hangs"]).filter_map(|name| name.parse().ok()).collect(),
             ..Overrides::default()
         };
