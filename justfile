@@ -61,7 +61,7 @@ audit: (_tool "cargo-deny" "0.20.2")
 
 # Write the generated parts of the documentation anew
 generate: build-guests
-    UPDATE_GENERATED=1 cargo test -p host --test suite generated
+    UPDATE_GENERATED=1 cargo test -p host --test suite generated_text
 
 # Benchmarks: criterion for the boundary, whole processes for the rest. Takes some minutes
 bench: build-guests _hostile

@@ -21,7 +21,7 @@ fn control() -> Runtime {
 fn start(c: &mut Criterion) {
     let control = control();
     let stage = control.block_on(async { Stage::new(4, Metering::Full, "http://127.0.0.1:9") });
-    let nothing = stage.act("bench-nothing", 0);
+    let nothing = control.block_on(stage.act("bench-nothing", 0));
     let mut group = c.benchmark_group("start");
     group.bench_function("instantiate", |b| {
         b.iter_custom(|times| {
@@ -49,7 +49,7 @@ fn points(c: &mut Criterion) {
     let mut group = c.benchmark_group("points");
     group.throughput(Throughput::Elements(POINTS as u64));
     for act in ["bench-one-by-one", "bench-batches"] {
-        let ready = stage.act(act, POINTS);
+        let ready = control.block_on(stage.act(act, POINTS));
         group.bench_function(act, |b| {
             b.iter_batched(
                 || (),
@@ -73,7 +73,7 @@ fn json(c: &mut Criterion) {
     group.bench_function("native", |b| b.iter(|| json::write_and_read(BYTES).expect("JSON")));
     for (name, metering) in [("without limits", Metering::None), ("fuel and epochs", Metering::Full)] {
         let stage = control.block_on(async { Stage::new(4, metering, "http://127.0.0.1:9") });
-        let ready = stage.act("bench-json", BYTES);
+        let ready = control.block_on(stage.act("bench-json", BYTES));
         group.bench_function(BenchmarkId::from_parameter(name), |b| {
             b.iter(|| assert_eq!(control.block_on(stage.play(&ready, LONG)).fault, None));
         });

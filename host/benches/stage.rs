@@ -59,10 +59,10 @@ impl Stage {
     }
 
     /// The guest, ready to play an act.
-    pub fn act(&self, act: &str, number: usize) -> (Loaded, Arc<BTreeMap<String, String>>) {
+    pub async fn act(&self, act: &str, number: usize) -> (Loaded, Arc<BTreeMap<String, String>>) {
         let pairs = [("act", act.to_owned()), ("number", number.to_string()), ("path", "/never".to_owned())];
         let settings: BTreeMap<String, String> = pairs.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
-        let loaded = self.runtime.load(&self.component, &settings).expect("the guest");
+        let loaded = self.runtime.load(&self.component, &settings).await.expect("the guest");
         (loaded, Arc::new(settings))
     }
 

@@ -32,7 +32,7 @@ pub fn overshoot(table: &mut Table) {
 
 /// Milliseconds beyond the deadline, for each of so many guests at once.
 async fn round(stage: &std::sync::Arc<Stage>, act: &str, guests: usize) -> Vec<f64> {
-    let ready = stage.act(act, 1);
+    let ready = stage.act(act, 1).await;
     let mut all = JoinSet::new();
     for _ in 0..guests {
         let (stage, ready) = (stage.clone(), ready.clone());

@@ -12,11 +12,14 @@ mod stage;
 
 use figures::Table;
 
+/// Measures something and writes it into the table.
+type Section = fn(&mut Table);
+
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|word| name.contains(word.as_str()));
     let mut table = Table::default();
-    let sections: [(&str, fn(&mut Table)); 5] = [
+    let sections: [(&str, Section); 5] = [
         ("start", processes::start),
         ("deadline", deadlines::overshoot),
         ("memory", processes::memory),

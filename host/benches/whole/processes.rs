@@ -39,7 +39,6 @@ impl Place {
     pub fn forget(&self) {
         drop(fs::remove_dir_all(self.dir.join("state")));
     }
-
 }
 
 /// The wall time of a call in milliseconds.
@@ -99,7 +98,7 @@ pub fn memory(table: &mut Table) {
     let before = resident_mib(std::process::id());
     let held = control.block_on(async {
         let stage = Arc::new(Stage::new(1000, Metering::Full, &format!("http://{}", server.address)));
-        let ready = stage.act("fetch", 1);
+        let ready = stage.act("fetch", 1).await;
         let mut all = JoinSet::new();
         for _ in 0..1000 {
             let (stage, ready) = (stage.clone(), ready.clone());

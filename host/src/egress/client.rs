@@ -64,6 +64,10 @@ impl Network {
             .referer(false)
             .no_proxy()
             .pool_idle_timeout(IDLE)
+            // A connection lives for seconds, and every wait for it has a timeout.
+            .tcp_keepalive(None)
+            .tcp_keepalive_interval(None)
+            .tcp_keepalive_retries(None)
             .build()
             .map_err(|e| format!("no HTTP client: {e}"))
     }

@@ -41,6 +41,9 @@ pub(super) struct Refused {
     section: String,
 }
 
+/// A name's addresses, or the place that its lookup will put them.
+type Looked = Arc<OnceCell<Vec<IpAddr>>>;
+
 /// The resolver of one endpoint: what it has looked up stays for the cycle.
 #[derive(Clone)]
 pub(super) struct Resolver {
@@ -48,7 +51,7 @@ pub(super) struct Resolver {
     allowed: Arc<Allowed>,
     /// Where a grant would stand, for the message.
     section: Arc<str>,
-    known: Arc<Mutex<HashMap<String, Arc<OnceCell<Vec<IpAddr>>>>>>,
+    known: Arc<Mutex<HashMap<String, Looked>>>,
 }
 
 impl Resolver {

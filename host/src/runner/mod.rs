@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock;
 use crate::config::{CollectorPlan, Plan};
 use crate::egress::Egress;
 use crate::model::{Event, Name, Point, RunSummary};
@@ -90,6 +91,10 @@ impl Cycle {
                 run::never_begun(collector, run::Over::CycleDeadline)
             }
             permit = turn => {
+                // A timer is late by up to a millisecond, and a run that ended with the cycle is not.
+                if clock::instant() >= self.collecting_ends {
+                    return run::never_begun(collector, run::Over::CycleDeadline);
+                }
                 let result = run::run(self, collector).await;
                 drop(permit);
                 result

@@ -73,18 +73,15 @@ pub(super) async fn run(cycle: &Cycle, collector: &CollectorPlan) -> (RunSummary
     run.end()
 }
 
-/// The component, compiled and linked. Compiling takes a thread of its own, and the cycle does not wait for ever.
+/// The component, compiled and linked. The cycle does not wait for ever.
 async fn load<'a>(
     cycle: &Cycle,
     collector: &'a CollectorPlan,
     deadline: Instant,
 ) -> Result<(&'a Ready, Loaded), Fault> {
     let ready = collector.ready.as_ref().map_err(Clone::clone)?;
-    let (runtime, file, settings) = (cycle.runtime.clone(), ready.component.clone(), ready.settings.clone());
-    let loading = tokio::task::spawn_blocking(move || runtime.load(&file, &settings));
-    let bug = |what: String| Fault::new(Blame::Host, Reason::HostBug, what);
     tokio::select! {
-        loaded = loading => Ok((ready, loaded.map_err(|e| bug(format!("loading broke down: {e}")))??)),
+        loaded = cycle.runtime.load(&ready.component, &ready.settings) => Ok((ready, loaded?)),
         () = tokio::time::sleep_until(deadline.into()) => {
             let is_own = deadline < cycle.collecting_ends;
             let reason = if is_own { Reason::Deadline } else { Reason::CycleDeadline };

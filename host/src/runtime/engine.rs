@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::runtime::Handle;
+use tokio::sync::OnceCell;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
@@ -58,6 +59,9 @@ pub enum RuntimeError {
     Threads(std::io::Error),
 }
 
+/// A component that is linked, or the place that its linking will put it.
+type Linked = Arc<OnceCell<Result<CollectorPre<State>, Fault>>>;
+
 /// Runs attempts. Everything of wasmtime that outlives an attempt is in here.
 pub struct Runtime {
     pub(super) engine: Engine,
@@ -66,7 +70,7 @@ pub struct Runtime {
     pub(super) metering: Metering,
     /// What the engine compiles for, as part of a file's name.
     target: String,
-    ready: Mutex<HashMap<Digest, Arc<OnceLock<Result<CollectorPre<State>, Fault>>>>>,
+    ready: Mutex<HashMap<Digest, Linked>>,
     /// None only while it is dropped.
     guests: Option<tokio::runtime::Runtime>,
     /// Connections and timers: the runtime that this one was started on.
@@ -117,16 +121,27 @@ impl Runtime {
         })
     }
 
-    /// Compiles a component, or reads it from the cache, and links it. Blocks; every component is compiled once.
+    /// Compiles a component, or reads it from the cache, and links it, on a thread of its own. Every component is compiled
+    /// once, however many collectors run it.
     ///
     /// # Errors
     /// Where the bytes are not a component, or its imports and exports are not those of the contract.
-    pub fn load(&self, file: &ComponentFile, settings: &BTreeMap<String, String>) -> Result<Loaded, Fault> {
+    pub async fn load(
+        self: &Arc<Self>,
+        file: &ComponentFile,
+        settings: &BTreeMap<String, String>,
+    ) -> Result<Loaded, Fault> {
         let cell = {
             let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
             ready.entry(file.digest).or_default().clone()
         };
-        let pre = cell.get_or_init(|| self.link(file)).clone()?;
+        let link = || async {
+            let (runtime, file) = (self.clone(), file.clone());
+            let linking = tokio::task::spawn_blocking(move || runtime.link(&file));
+            let broken = |e| Fault::new(Blame::Host, Reason::HostBug, format!("compiling broke down: {e}"));
+            linking.await.map_err(broken)?
+        };
+        let pre = cell.get_or_init(link).await.clone()?;
         let declared = Arc::new(Declared::new(file.manifest.series_with(settings)));
         Ok(Loaded { pre, declared })
     }
@@ -193,6 +208,9 @@ fn config(options: &Options) -> Config {
     config
 }
 
+/// Slots whose memory is given back together.
+const DECOMMIT_BATCH: usize = 16;
+
 fn pooling(options: &Options) -> wasmtime::Result<Engine> {
     let slots = u32::try_from(options.slots.max(1)).unwrap_or(u32::MAX);
     let each = |number: u32| slots.saturating_mul(number);
@@ -206,7 +224,9 @@ fn pooling(options: &Options) -> wasmtime::Result<Engine> {
         .table_elements(options.table_elements_max as usize)
         .max_core_instances_per_component(options.instances_max)
         .max_tables_per_component(options.instances_max)
-        .max_memories_per_component(MEMORIES_MAX);
+        .max_memories_per_component(MEMORIES_MAX)
+        // Giving memory back interrupts every core; slots are given back a few at a time.
+        .decommit_batch_size(DECOMMIT_BATCH);
     let mut config = config(options);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     Engine::new(&config)

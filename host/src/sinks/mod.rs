@@ -16,7 +16,7 @@ pub use verdict::{Pushed, Verdict};
 
 /// A destination.
 pub enum Sink {
-    Datadog(Datadog),
+    Datadog(Box<Datadog>),
     Stdout(Stdout),
 }
 
@@ -24,7 +24,7 @@ impl Sink {
     /// The sink that the plan describes.
     pub fn new(plan: &SinkPlan, network: &Network, redactor: &Redactor) -> Sink {
         match plan {
-            SinkPlan::Datadog(plan) => Sink::Datadog(Datadog::new(plan, network, redactor)),
+            SinkPlan::Datadog(plan) => Sink::Datadog(Box::new(Datadog::new(plan, network, redactor))),
             SinkPlan::Stdout => Sink::Stdout(Stdout::new()),
         }
     }

@@ -4,6 +4,7 @@ mod command_line;
 mod cycle;
 mod delivery;
 mod evil;
+mod generated;
 mod hostile;
 mod intake;
 mod levels;
