@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ static BOMB: LazyLock<Vec<u8>> = LazyLock::new(|| {
 pub struct Evil {
     pub address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
+    connections: Arc<AtomicUsize>,
     _runtime: tokio::runtime::Runtime,
 }
 
@@ -42,9 +44,12 @@ impl Evil {
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let book = seen.clone();
+        let connections = Arc::new(AtomicUsize::new(0));
+        let count = connections.clone();
         runtime.spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
+                count.fetch_add(1, Ordering::Relaxed);
                 let book = book.clone();
                 tokio::spawn(async move {
                     // Whatever goes wrong on this side is the client gone away.
@@ -52,7 +57,7 @@ impl Evil {
                 });
             }
         });
-        Evil { address, seen, _runtime: runtime }
+        Evil { address, seen, connections, _runtime: runtime }
     }
 
     /// The upstream's section in the configuration.
@@ -63,6 +68,11 @@ impl Evil {
     /// Every request so far.
     pub fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
+    }
+
+    /// How many connections there were.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 
     /// How many requests there were for a path.
@@ -149,6 +159,11 @@ async fn answer(stream: &mut TcpStream, path: &str, seen: &Seen, times: usize) -
         "/throttle" if times <= 1 => reply(stream, 429, "retry-after: 1\r\n", b"slow down").await,
         "/throttle-long" => reply(stream, 429, "retry-after: 3600\r\n", b"slow down").await,
         "/unauthorized" => reply(stream, 401, "", b"who are you").await,
+        "/close" => {
+            reply(stream, 200, "connection: close\r\n", b"bye").await?;
+            stream.shutdown().await?;
+            Err(std::io::ErrorKind::ConnectionAborted.into())
+        }
         "/cut" => {
             stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nonly this").await?;
             Err(std::io::ErrorKind::ConnectionReset.into())

@@ -8,6 +8,8 @@ mod generated;
 mod hostile;
 mod intake;
 mod levels;
+mod names;
 mod same_instruction;
 mod secrets;
 mod site;
+mod tls;
