@@ -37,16 +37,17 @@ pub(super) fn never_begun(collector: &CollectorPlan, over: Over) -> (RunSummary,
 pub(super) async fn run(cycle: &Cycle, collector: &CollectorPlan) -> (RunSummary, Vec<Point>) {
     drop(cycle.events.send(Event::RunStarted { collector: collector.name.clone() }));
     let mut run = Run::begin(collector);
-    let own_deadline = clock::instant() + collector.limits.deadline.0;
-    let ends_with_cycle = cycle.collecting_ends < own_deadline;
-    let deadline = own_deadline.min(cycle.collecting_ends);
-    let (ready, loaded) = match load(cycle, collector, deadline).await {
+    let (ready, loaded) = match load(cycle, collector).await {
         Ok(loaded) => loaded,
         Err(fault) => {
             run.summary.fault = Some(fault);
             return run.end();
         }
     };
+    // Compiling is the host's work, done once for every new component; the collector's time begins after it.
+    let own_deadline = clock::instant() + collector.limits.deadline.0;
+    let ends_with_cycle = cycle.collecting_ends < own_deadline;
+    let deadline = own_deadline.min(cycle.collecting_ends);
     loop {
         let attempt = Attempt {
             collector: collector.name.clone(),
@@ -74,20 +75,15 @@ pub(super) async fn run(cycle: &Cycle, collector: &CollectorPlan) -> (RunSummary
 }
 
 /// The component, compiled and linked. The cycle does not wait for ever.
-async fn load<'a>(
-    cycle: &Cycle,
-    collector: &'a CollectorPlan,
-    deadline: Instant,
-) -> Result<(&'a Ready, Loaded), Fault> {
+async fn load<'a>(cycle: &Cycle, collector: &'a CollectorPlan) -> Result<(&'a Ready, Loaded), Fault> {
     let ready = collector.ready.as_ref().map_err(Clone::clone)?;
+    let host = |reason, what: &str| Err(Fault::new(Blame::Host, reason, what));
     tokio::select! {
         loaded = cycle.runtime.load(&ready.component, &ready.settings) => Ok((ready, loaded?)),
-        () = tokio::time::sleep_until(deadline.into()) => {
-            let is_own = deadline < cycle.collecting_ends;
-            let reason = if is_own { Reason::Deadline } else { Reason::CycleDeadline };
-            Err(Fault::new(Blame::Host, reason, "its time was up before the component was compiled"))
+        () = tokio::time::sleep_until(cycle.collecting_ends.into()) => {
+            host(Reason::CycleDeadline, "the cycle's time was up before the component was compiled")
         }
-        () = cycle.stop.cancelled() => Err(Fault::new(Blame::Host, Reason::Cancelled, "ended by a signal")),
+        () = cycle.stop.cancelled() => host(Reason::Cancelled, "ended by a signal"),
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
 
 use serde_json::Value;
 
@@ -100,6 +101,13 @@ impl Site {
 
     /// Puts a built guest into the components folder.
     pub fn guest(self, name: &str) -> Site {
+        // Compiled before anything is timed, once for all tests.
+        static COMPILED: OnceLock<()> = OnceLock::new();
+        COMPILED.get_or_init(|| {
+            let upstream = "[upstream.evil]\nbase_url = 'http://127.0.0.1:9'";
+            let called = Site::new().config(upstream).call(&["run", &built("hostile").display().to_string()]);
+            assert_eq!(called.code, 0, "{called:#?}");
+        });
         let to = self.component_path(name);
         fs::copy(built(name), to).unwrap();
         self

@@ -18,7 +18,7 @@ use super::options::{Format, Global};
 use super::{output, run_all};
 use crate::app::CycleOptions;
 use crate::config::{Overrides, Plan};
-use crate::model::{CycleSummary, RunSummary};
+use crate::model::{CycleSummary, Reason, RunSummary};
 use crate::report::{Report, cycle_text};
 
 use intake::Intake;
@@ -108,6 +108,10 @@ fn shown(summary: &CycleSummary, intake: &Intake, upstreams: &Upstreams) -> Resu
     let (hangs, others): (Vec<&RunSummary>, Vec<_>) =
         summary.runs.iter().partition(|run| run.collector.as_str() == "hangs");
     let [hangs] = hangs.as_slice() else { return Err("the collector that hangs did not run".into()) };
+    let reason = hangs.fault.as_ref().map(|fault| fault.reason);
+    if (hangs.points, reason) != (1, Some(Reason::Deadline)) {
+        return Err(format!("`hangs` was to emit a point and end at its deadline, and was {}", hangs.outcome));
+    }
     if let Some(run) = others.iter().find(|run| !run.outcome.is_well()) {
         return Err(format!("{} was to be well, and was {}", run.collector, run.outcome));
     }
@@ -121,13 +125,11 @@ fn shown(summary: &CycleSummary, intake: &Intake, upstreams: &Upstreams) -> Resu
     let slowest = others.iter().map(|run| run.duration_ms).max().unwrap_or_default();
     Ok(format!(
         "Shown: {} collectors asked {} questions over real HTTP and gave {} points within {slowest} ms; `hangs` never came \
-         back, was ended after {} ms with its {} point kept, and nobody waited for it; all {} points arrived, checked and \
+         back, was ended {HANGS_DEADLINE} later with its point kept, and nobody waited for it; all {} points arrived, checked and \
          counted.",
         others.len(),
         upstreams.answered(),
         others.iter().map(|run| run.points).sum::<usize>(),
-        hangs.duration_ms,
-        hangs.points,
         intake.points(),
     ))
 }
