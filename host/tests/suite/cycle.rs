@@ -9,7 +9,11 @@ use crate::intake::Intake;
 use crate::site::{Called, Site, run_of};
 
 fn site(evil: &Evil) -> Site {
-    Site::new().guest("hostile").config(&evil.config()).config("[collector.hostile]\nenabled = false")
+    Site::new()
+        .guest("hostile")
+        .config(&evil.config())
+        .config("[limits]\nfuel = 1_000_000_000_000")
+        .config("[collector.hostile]\nenabled = false")
 }
 
 fn player(name: &str, settings: &str, more: &str) -> String {

@@ -38,6 +38,8 @@ impl Stage {
         let site = Site::new()
             .guest("hostile")
             .config(&evil.config())
+            // So much that a fast machine does not use it up before a deadline that is to be shown.
+            .config("[limits]\nfuel = 1_000_000_000_000")
             .config("[collector.hostile]\nenabled = false")
             .config("[collector.calm]\ncomponent = 'hostile.wasm'\nsettings = { act = 'well', number = 7 }")
             .config("[collector.zen]\ncomponent = 'hostile.wasm'\nsettings = { act = 'fetch-many', number = 3, path = '/wait' }");
