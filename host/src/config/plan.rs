@@ -145,7 +145,7 @@ fn plan_one(context: &Context<'_>, path: &Path) -> CollectorPlan {
     let component = catalog::read(path);
     let name = match &component {
         Ok(component) => component.manifest.name.clone(),
-        Err(_) => Name::of_file(path),
+        Err(_) => name_of_file(path),
     };
     context.plan(name, path.into(), component)
 }
@@ -209,8 +209,13 @@ fn same_name(component: &catalog::ComponentFile, first: &Path) -> Fault {
         .hint("take one of the two files away, or name one with component = \"…\" under a section of its own")
 }
 
+/// A name for a file that does not tell its own.
+fn name_of_file(path: &Path) -> Name {
+    Name::lossy(&path.file_stem().unwrap_or_default().to_string_lossy())
+}
+
 fn free_name(taken: &BTreeMap<Name, CollectorPlan>, path: &Path) -> Name {
-    let base = Name::of_file(path);
+    let base = name_of_file(path);
     let numbered = |n: usize| Name::new(format!("{base}-{n}")).ok();
     let free = std::iter::once(Some(base.clone())).chain((2..).map(numbered)).flatten();
     free.into_iter().find(|name| !taken.contains_key(name)).unwrap_or(base)

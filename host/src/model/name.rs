@@ -2,7 +2,6 @@
 
 use std::borrow::Borrow;
 use std::fmt;
-use std::path::Path;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -30,9 +29,9 @@ impl Name {
         if ok { Ok(Name(text.into())) } else { Err(NameError(text.chars().take(80).collect())) }
     }
 
-    /// A name for a file that does not tell its own: its stem, as far as that can be a name.
-    pub fn of_file(path: &Path) -> Name {
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
+    /// A name made of any text: as much of it as can be one.
+    pub fn lossy(text: &str) -> Name {
+        let stem = text.to_lowercase();
         let plain: String = stem.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(48).collect();
         match plain.trim_start_matches(|c: char| !c.is_ascii_lowercase()) {
             "" => Name("component".into()),
@@ -96,11 +95,11 @@ mod tests {
     }
 
     #[test]
-    fn a_file_has_a_name_whatever_it_is_called() {
-        for (file, name) in [("x/GitHub (1).wasm", "github--1-"), ("2.wasm", "component"), ("é_a.wasm", "a")] {
-            let of_file = Name::of_file(Path::new(file));
-            assert_eq!(of_file.as_str(), name);
-            assert_eq!(Name::new(name).unwrap(), of_file);
+    fn any_text_gives_a_name() {
+        for (text, name) in [("GitHub (1)", "github--1-"), ("2", "component"), ("é_a", "a"), ("datadog", "datadog")] {
+            let lossy = Name::lossy(text);
+            assert_eq!(lossy.as_str(), name);
+            assert_eq!(Name::new(name).unwrap(), lossy);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! One line for each thing that happens, where there is no terminal to draw on.
 
-use super::seconds;
+use super::{counted, seconds};
 use crate::limits::Wall;
 use crate::model::{Event, RunSummary};
 
@@ -8,7 +8,7 @@ use crate::model::{Event, RunSummary};
 pub fn line(event: &Event) -> Option<String> {
     Some(match event {
         Event::CycleStarted { collectors, deadline } => {
-            format!("running {} collectors, at most {}", collectors.len(), Wall(*deadline))
+            format!("running {}, at most {}", counted(collectors.len(), "collector"), Wall(*deadline))
         }
         Event::RunStarted { .. } => return None,
         Event::AttemptFailed { collector, attempt, fault, pause } => {
@@ -17,7 +17,7 @@ pub fn line(event: &Event) -> Option<String> {
         }
         Event::RunEnded(run) => run_line(run),
         Event::Interrupted { signal } => format!("{signal}: ending all attempts, keeping what they emitted"),
-        Event::Delivering { points } => format!("delivering {points} points"),
+        Event::Delivering { points } => format!("delivering {}", counted(*points, "point")),
         Event::PushDeferred { sink, reason, pause } => {
             let ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
             format!("{sink}: not delivered yet, again in {}: {reason}", seconds(ms))
@@ -29,9 +29,9 @@ pub fn line(event: &Event) -> Option<String> {
 pub(super) fn run_line(run: &RunSummary) -> String {
     let gaps = match run.gaps.len() {
         0 => String::new(),
-        n => format!(", {n} gaps"),
+        n => format!(", {}", counted(n, "gap")),
     };
     let fault = run.fault.as_ref().map(|fault| format!(": {fault}")).unwrap_or_default();
-    let (points, time) = (run.points, seconds(run.duration_ms));
-    format!("{}: {}, {points} points{gaps} in {time}{fault}", run.collector, run.outcome)
+    let (points, time) = (counted(run.points, "point"), seconds(run.duration_ms));
+    format!("{}: {}, {points}{gaps} in {time}{fault}", run.collector, run.outcome)
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 
-use super::{seconds, short_number};
+use super::{counted, seconds, short_number};
 use crate::limits::ByteSize;
 use crate::model::{CycleSummary, Gap, Point, RunSummary};
 
@@ -13,11 +13,11 @@ use crate::model::{CycleSummary, Gap, Point, RunSummary};
 pub fn cycle_text(cycle: &CycleSummary) -> String {
     let well = cycle.runs.iter().filter(|run| run.outcome.is_well()).count();
     let mut text = format!(
-        "Cycle of {}: {}. {well} of {} collectors well, {} points, {}.\n",
+        "Cycle of {}: {}. {well} of {} well, {}, {}.\n",
         cycle.slot,
         cycle.outcome.word(),
-        cycle.runs.len(),
-        cycle.runs.iter().map(|run| run.points).sum::<usize>(),
+        counted(cycle.runs.len(), "collector"),
+        counted(cycle.runs.iter().map(|run| run.points).sum(), "point"),
         seconds(cycle.duration_ms),
     );
     let mut runs: Vec<&RunSummary> = cycle.runs.iter().collect();

@@ -86,24 +86,21 @@ pub(super) fn of_pool(error: &wasmtime::Error) -> Option<Fault> {
 
 /// Errors for which wasmtime has no type. Their texts are checked by the hostile programs.
 fn of_text(error: &wasmtime::Error, limits: &Limits, said: String) -> Fault {
-    let text = format!("{error:#}");
+    // Around it stand the frames that it came through.
+    let cause = error.root_cause().to_string();
     let guest = |reason, what: String| Fault::new(Blame::Guest, reason, what);
-    if text.contains("fuel allocated for hostcalls") {
-        return guest(
-            Reason::HostcallFuel,
-            format!("handed over more in one call than hostcall ({})", limits.hostcall),
-        );
+    let is_about = |parts: &[&str]| parts.iter().any(|part| cause.contains(part));
+    if is_about(&["fuel allocated for hostcalls"]) {
+        let what = format!("handed over more in one call than hostcall ({})", limits.hostcall);
+        return guest(Reason::HostcallFuel, what);
     }
-    if ["instance count too high", "table count too high", "memory count too high", "limit on the number of handles"]
-        .iter()
-        .any(|part| text.contains(part))
-    {
-        return guest(
-            Reason::Resources,
-            format!("{text}; the limits are instances ({}) and handles ({})", limits.instances, limits.handles),
-        );
+    if is_about(&["instance count too high", "table count too high", "memory count too high"]) {
+        return guest(Reason::Resources, format!("{cause}; the limit is instances ({})", limits.instances));
     }
-    guest(Reason::Trap, if said.is_empty() { text } else { format!("{text}{said}") })
+    if is_about(&["store handle limit exceeded"]) {
+        return guest(Reason::Resources, format!("held more handles at once than handles ({})", limits.handles));
+    }
+    guest(Reason::Trap, if said.is_empty() { cause } else { format!("{cause}{said}") })
 }
 
 /// A fault that the collector returned itself.

@@ -12,7 +12,7 @@ fn run_prints_points_and_keeps_the_report_apart() {
     assert_eq!(called.code, 0, "{called:#?}");
     let lines: Vec<Vec<&str>> = called.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(lines, [["SERIES", "VALUE", "TAGS"], ["hostile.value", "0", "n:0"], ["hostile.value", "1", "n:1"]]);
-    assert!(called.stderr.contains("1 of 1 collectors well"), "{}", called.stderr);
+    assert!(called.stderr.contains("1 of 1 collector well"), "{}", called.stderr);
 }
 
 #[test]

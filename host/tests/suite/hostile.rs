@@ -191,6 +191,22 @@ fn instances_end_at_their_cap() {
 }
 
 #[test]
+fn handles_end_at_their_cap() {
+    let module = format!(
+        r#"(import "resource" "new" (func $new (param i32) (result i32)))
+           {PLAIN}
+           (func (export "collect") (result i32) (loop (drop (call $new (i32.const 7))) (br 0)) (i32.const 0))"#
+    );
+    let text = component_text(MANIFEST, &module);
+    let resource = "(component (type $r (resource (rep i32))) (core func $new (canon resource.new $r))
+        (core instance $resource (export \"new\" (func $new)))";
+    let text = text.replacen("(component", resource, 1);
+    let text = text.replace("(instantiate $guest )", "(instantiate $guest (with \"resource\" (instance $resource)))");
+    let run = Stage::of_file(&wat::parse_str(text).unwrap()).play();
+    assert_run(&run, "fault", "resources", "guest", 0, "handles (1000)");
+}
+
+#[test]
 fn one_call_cannot_hand_over_more_than_the_host_takes() {
     let run = played("one-call", 6000, "/", "points = 1_000_000");
     assert_run(&run, "fault", "hostcall-fuel", "guest", 0, "hostcall (4 MiB)");

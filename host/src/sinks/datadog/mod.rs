@@ -26,7 +26,7 @@ const ANSWER_BYTES_MAX: ByteSize = ByteSize::kib(256);
 impl Datadog {
     pub(super) fn new(plan: &DatadogPlan, network: &Network, redactor: &Redactor) -> Datadog {
         let upstream = Upstream {
-            name: Name::of_file("datadog".as_ref()),
+            name: Name::lossy("datadog"),
             base_url: plan.base_url.clone(),
             credential: Some(Credential::Header { name: "DD-API-KEY".into(), secret: plan.api_key.clone() }),
             allowed: plan.allowed.clone(),
