@@ -40,7 +40,7 @@ fn start(c: &mut Criterion) {
     group.finish();
 }
 
-/// Distinct points with three tags, one call each and a thousand a call.
+/// Distinct points: one call each, and a thousand a call with one tag and with three.
 fn points(c: &mut Criterion) {
     // As many as an attempt may emit by default.
     const POINTS: usize = 10_000;
@@ -48,7 +48,7 @@ fn points(c: &mut Criterion) {
     let stage = control.block_on(async { Stage::new(4, Metering::Full, "http://127.0.0.1:9") });
     let mut group = c.benchmark_group("points");
     group.throughput(Throughput::Elements(POINTS as u64));
-    for act in ["bench-one-by-one", "bench-batches"] {
+    for act in ["bench-one-by-one", "bench-batches", "bench-batches-of-three-tags"] {
         let ready = control.block_on(stage.act(act, POINTS));
         group.bench_function(act, |b| {
             b.iter_batched(

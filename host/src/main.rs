@@ -5,11 +5,6 @@ use std::process::ExitCode;
 use clap::Parser;
 use host::cli::{Cli, exit_code_of, print_error};
 
-/// glibc's own grows the arenas of other threads a page at a time, and musl's takes a lock: with a thousand collectors at once
-/// either is a quarter of the time.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Threads for connections, timers and reports. Collectors run on threads of their own.
 const CONTROL_THREADS: usize = 2;
 

@@ -1,5 +1,6 @@
 //! `host list`: the collectors, and whether each could run.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -22,8 +23,10 @@ struct Row<'a> {
     description: Option<&'a str>,
     digest: Option<String>,
     file: String,
-    /// The declared names, those that exist only with a setting included.
+    /// The names of the series that exist under the plan's settings.
     series: Vec<&'a str>,
+    /// Those that a setting would add.
+    optional_series: Vec<&'a str>,
     credentials: Vec<Credential<'a>>,
     after: Vec<&'a str>,
     ready: bool,
@@ -54,13 +57,15 @@ impl List {
 fn row(collector: &CollectorPlan) -> Row<'_> {
     let manifest = collector.manifest.as_deref();
     let fault = collector.ready.as_ref().err();
+    let (series, optional_series) = series(collector);
     Row {
         collector: collector.name.as_str(),
         version: manifest.map(|m| m.version.as_str()),
         description: manifest.map(|m| m.description.as_str()),
         digest: collector.digest.map(|digest| digest.to_string()),
         file: collector.path.display().to_string(),
-        series: manifest.map(|m| m.series.iter().map(|s| s.name.as_str()).collect()).unwrap_or_default(),
+        series,
+        optional_series,
         credentials: collector
             .credentials
             .iter()
@@ -71,6 +76,17 @@ fn row(collector: &CollectorPlan) -> Row<'_> {
         problem: fault.map(|fault| fault.message.clone()),
         hint: fault.and_then(|fault| fault.hint.as_deref()),
     }
+}
+
+/// The series that exist, and those that a setting would add. Without settings none of the latter exists.
+fn series(collector: &CollectorPlan) -> (Vec<&str>, Vec<&str>) {
+    static NONE: BTreeMap<String, String> = BTreeMap::new();
+    let settings = collector.ready.as_ref().map_or(&NONE, |ready| &ready.settings);
+    let Some(manifest) = &collector.manifest else { return (Vec::new(), Vec::new()) };
+    let exist: Vec<&str> = manifest.series_with(settings).map(|series| series.name.as_str()).collect();
+    let all = manifest.series.iter().map(|series| series.name.as_str());
+    let optional = all.filter(|name| !exist.contains(name)).collect();
+    (exist, optional)
 }
 
 pub(super) fn word(state: &CredentialState) -> &'static str {

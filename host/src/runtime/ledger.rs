@@ -199,10 +199,10 @@ impl Ledger {
 
 /// Whether a tag holds no control character and no comma.
 fn is_plain(tag: &str) -> bool {
-    if tag.is_ascii() {
-        return tag.bytes().all(|b| b >= b' ' && b != 0x7f && b != b',');
-    }
-    !tag.chars().any(|c| c.is_control() || c == ',')
+    // Without an early end, so that many bytes are looked at at once.
+    let is_odd = |b: u8| (b < b' ') | (b == 0x7f) | (b == b',');
+    let (odd, high) = tag.bytes().fold((false, 0), |(odd, high), b| (odd | is_odd(b), high | b));
+    !odd && (high < 0x80 || !tag.chars().any(char::is_control))
 }
 
 fn refusal(rule: Rule, message: String) -> Refusal {

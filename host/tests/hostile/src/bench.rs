@@ -7,8 +7,9 @@ use collector_sdk::{Fault, Reason};
 
 pub async fn play(act: &str, number: usize) -> Result<(), Fault> {
     match act {
-        "bench-one-by-one" => points(number, 1),
-        "bench-batches" => points(number, 1000),
+        "bench-one-by-one" => points(number, 1, 1),
+        "bench-batches" => points(number, 1000, 1),
+        "bench-batches-of-three-tags" => points(number, 1000, 3),
         "bench-json" => crate::json::write_and_read(number).map_err(Fault::bad_answer),
         "bench-wait" => {
             join_all((0..number).map(|_| Request::get("evil", "/wait").fetch())).await;
@@ -20,12 +21,13 @@ pub async fn play(act: &str, number: usize) -> Result<(), Fault> {
 }
 
 /// Emits `number` distinct points, built once and told apart by the digits of one tag that are rewritten in place.
-fn points(number: usize, batch: usize) -> Result<(), Fault> {
+fn points(number: usize, batch: usize, tags: usize) -> Result<(), Fault> {
+    const TAGS: [&str; 3] = ["n:00000000", "region:us-east-1", "kind:gpu-node"];
     let mut points: Vec<_> = (0..batch)
         .map(|_| metrics::Point {
             series: "hostile.value".into(),
             value: 1.5,
-            tags: vec!["n:00000000".into(), "region:us-east-1".into(), "kind:gpu-node".into()],
+            tags: TAGS.iter().take(tags).map(|tag| (*tag).to_owned()).collect(),
         })
         .collect();
     let mut next = 0u32;
