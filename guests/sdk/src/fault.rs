@@ -16,9 +16,9 @@ pub enum Blame {
 /// Why, in one of the stable words of `wit/world.wit`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// No connection: name, route, TLS.
+    /// No connection: name, route, port, TLS.
     Unreachable,
-    /// Connected, but not answered in time.
+    /// Not connected, or not answered, in time.
     Timeout,
     /// Answered 5xx, broke off, or said in its answer that it failed.
     UpstreamError,

@@ -11,7 +11,7 @@ pub enum FailureKind {
     Limit,
     /// No connection: name, route, TLS.
     Unreachable,
-    /// Connected, but not answered in time.
+    /// Not connected, or not answered, in time. Asked again it would take as long again.
     Timeout,
     /// Broke off, or was not HTTP.
     Broken,
@@ -41,7 +41,7 @@ impl Failure {
         let chain = causes(&error);
         let kind = match () {
             () if chain.iter().any(|cause| cause.is::<super::resolve::Refused>()) => FailureKind::Denied,
-            () if error.is_timeout() && !error.is_connect() => FailureKind::Timeout,
+            () if error.is_timeout() => FailureKind::Timeout,
             () if error.is_connect() => FailureKind::Unreachable,
             () => FailureKind::Broken,
         };

@@ -42,9 +42,9 @@ pub enum Reason {
     Limit,
     /// The collector broke its own manifest.
     Contract,
-    /// No connection: name, route, TLS.
+    /// No connection: name, route, port, TLS.
     Unreachable,
-    /// Connected, but not answered in time.
+    /// Not connected, or not answered, in time.
     Timeout,
     /// 5xx, broken off, or an answer that says it failed.
     UpstreamError,
