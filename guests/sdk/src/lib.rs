@@ -1,6 +1,6 @@
 //! What a collector author writes against: the [`Collector`] trait, requests, points and gaps, settings, and fixtures.
 //!
-//! A collector is a folder with `collector.toml` (what it emits and asks for), `src/api.rs` (requests and typed rows),
+//! A collector is a folder with `collector.toml` (what it emits and asks for), `src/api.rs` or `src/api/` (requests and typed rows),
 //! `src/measure.rs` (pure: rows in, a [`Sheet`] out) and `src/lib.rs`:
 //!
 //! ```ignore
