@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use host::capability::Capabilities;
 use host::catalog::{self, ComponentFile};
 use host::clock;
 use host::egress::{Egress, Network, system_lookup};
 use host::limits::{ByteSize, Limits};
-use host::model::{Name, Redactor};
+use host::model::{KubernetesAsked, Name, Redactor};
 use host::policy::{Allowed, Grant, Redirects, Timeouts, Upstream};
 use host::runtime::{Attempt, AttemptResult, Cache, Loaded, Metering, Options, Runtime};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +20,7 @@ pub struct Stage {
     pub runtime: Arc<Runtime>,
     pub component: ComponentFile,
     egress: Arc<Egress>,
+    capabilities: Arc<Capabilities>,
 }
 
 /// The folder that cargo builds into.
@@ -55,7 +57,12 @@ impl Stage {
         };
         let network = Network::new(system_lookup(BTreeMap::new()), None).expect("a network");
         let egress = Egress::new(&BTreeMap::from([(name, upstream)]), &network, &Redactor::default());
-        Stage { runtime: Arc::new(runtime.expect("a runtime")), component: hostile(), egress: Arc::new(egress) }
+        Stage {
+            runtime: Arc::new(runtime.expect("a runtime")),
+            component: hostile(),
+            egress: Arc::new(egress),
+            capabilities: Arc::default(),
+        }
     }
 
     /// The guest, ready to play an act.
@@ -86,6 +93,8 @@ impl Stage {
                 ..Limits::default()
             },
             egress: self.egress.clone(),
+            kubernetes: KubernetesAsked::default(),
+            capabilities: self.capabilities.clone(),
             now: jiff::Timestamp::UNIX_EPOCH,
             deadline: clock::instant() + deadline,
             ends_with_cycle: false,

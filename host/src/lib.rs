@@ -3,6 +3,7 @@
 //! ARCHITECTURE.md has the levels; a module uses only modules of lower ones.
 
 pub mod app;
+pub mod capability;
 pub mod catalog;
 pub mod cli;
 pub mod clock;

@@ -25,14 +25,18 @@
 
 mod boundary;
 mod collector;
+pub mod ec2;
 mod fault;
 pub mod http;
+pub mod kubernetes;
+pub mod last_values;
 pub mod log;
 pub mod settings;
 mod sheet;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 pub mod time;
+pub mod workloads;
 
 pub use collector::Collector;
 pub use fault::{Blame, Fault, Reason};

@@ -1,30 +1,31 @@
 //! A cycle from plan to summary.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::mem;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{own_series, signals};
+use crate::capability::{Capabilities, Cluster, Ec2, Ec2World, LastValues, Workloads};
 use crate::clock;
-use crate::config::{CollectorPlan, Plan};
+use crate::config::{CollectorPlan, Plan, SinkPlan};
 use crate::delivery::{Courier, Seal};
 use crate::egress::{Egress, Network, system_lookup};
 use crate::limits::ByteSize;
-use crate::model::{Blame, CycleSummary, Event, Fault, Manifest, Outcome, Reason, RunSummary};
+use crate::model::{Blame, CycleSummary, Event, Fault, Manifest, Outcome, Point, Reason, RunSummary, WorkloadReports};
 use crate::runner::{Cycle, Finished};
 use crate::runtime::{Cache, Metering, Options, Runtime};
 use crate::sinks::Sink;
-use crate::store::Store;
+use crate::store::{self, KnownWorkloads, Store, StoreError};
 
 /// How a cycle is run.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct CycleOptions {
     /// The cycle's "now"; the wall clock's where none is given.
     pub now: Option<Timestamp>,
@@ -32,6 +33,8 @@ pub struct CycleOptions {
     pub delivers: bool,
     /// Whether the state remembers the cycle.
     pub records: bool,
+    /// What stands in for EC2, in the demo.
+    pub ec2: Option<Ec2World>,
 }
 
 /// Finished runs that wait for the wiring to take them.
@@ -54,8 +57,9 @@ pub async fn run_cycle(
     let collectors = plan.collectors.iter().map(|c| c.name.clone()).collect();
     drop(events.send(Event::CycleStarted { collectors, deadline: plan.cycle.deadline }));
     let mut host_faults = Vec::new();
-    let mut state = State::open(&plan, options, &mut host_faults).await;
+    let mut state = State::open(&plan, &options, &mut host_faults).await;
     let last_good = state.last_good(&mut host_faults).await;
+    let known = state.known(start, &mut host_faults).await;
 
     let network = Network::new(system_lookup(plan.network.hosts.clone()), plan.network.ca_file.as_deref())?;
     let plan = Arc::new(plan);
@@ -64,6 +68,7 @@ pub async fn run_cycle(
     let cycle = Cycle {
         runtime: Arc::new(Runtime::start(&runtime_options(&plan)).context("the collectors' runtime")?),
         egress: Arc::new(Egress::new(&plan.upstreams, &network, &plan.redactor)),
+        capabilities: Arc::new(capabilities(&plan, start, known, options.ec2.clone(), &network)),
         plan: plan.clone(),
         now: start,
         collecting_ends: deadline - plan.cycle.delivery_reserve,
@@ -75,7 +80,7 @@ pub async fn run_cycle(
     let sinks = sinks.map(|sink| Sink::new(sink, &network, &plan.redactor)).collect();
     let courier = Courier::start(sinks, &delivery_deadline(deadline, stop), &events);
     let seal = Seal { slot: clock::slot(start, plan.cycle.schedule), tags: plan.tags.clone() };
-    let runs = collect(&cycle, &courier, &seal, options).await;
+    let runs = collect(&cycle, &courier, &seal, options.delivers).await;
 
     let own = own_series::points(&runs, last_good.as_ref(), start);
     let manifest = own_series::manifest().context("the host's own series")?;
@@ -95,14 +100,15 @@ pub async fn run_cycle(
         sinks,
         host_faults,
     };
-    state.record(&mut summary).await;
+    let Capabilities { last_values, workloads, .. } = &*cycle.capabilities;
+    state.record(&mut summary, &last_values.of_cycle(), &workloads.reports()).await;
     // The process ends with its cycle: the kernel takes a thousand guests' memories back at once, not one by one.
     mem::forget(cycle.runtime);
     Ok(summary)
 }
 
 /// Runs all collectors and hands on what they emit; gives a summary for each collector of the plan, in its order.
-async fn collect(cycle: &Cycle, courier: &Courier, seal: &Seal, options: CycleOptions) -> Vec<RunSummary> {
+async fn collect(cycle: &Cycle, courier: &Courier, seal: &Seal, delivers: bool) -> Vec<RunSummary> {
     let (results, mut finished) = mpsc::channel::<Finished>(RESULTS_MAX);
     let running = {
         let cycle = cycle.clone();
@@ -111,7 +117,7 @@ async fn collect(cycle: &Cycle, courier: &Courier, seal: &Seal, options: CycleOp
     let mut runs = BTreeMap::new();
     while let Some(Finished { place, mut summary, points }) = finished.recv().await {
         if let Some((manifest, tags)) = cycle.plan.collectors.get(place).and_then(sealing) {
-            if options.delivers {
+            if delivers {
                 courier.hand_over(seal.points(&summary.collector, manifest, tags, &points)).await;
             } else {
                 summary.values = Some(points);
@@ -138,6 +144,24 @@ fn lost(collector: &CollectorPlan) -> RunSummary {
         outcome: Outcome::Fault,
         fault: Some(Fault::new(Blame::Host, Reason::HostBug, "its run broke down in the host")),
         ..RunSummary::new(collector.name.clone(), collector.digest.map(|digest| digest.to_string()))
+    }
+}
+
+/// What the collectors may be given.
+fn capabilities(plan: &Plan, now: Timestamp, known: Known, ec2: Option<Ec2World>, network: &Network) -> Capabilities {
+    let datadog = plan.sinks.iter().find_map(|sink| match sink {
+        SinkPlan::Datadog(datadog) => Some(datadog),
+        SinkPlan::Stdout => None,
+    });
+    let last_values = LastValues::new(now, known.values);
+    Capabilities {
+        kubernetes: Cluster::new(&plan.kubernetes),
+        ec2: ec2.map_or_else(|| Ec2::new(&plan.ec2), Ec2::of_world),
+        last_values: match datadog {
+            Some(datadog) => last_values.with_datadog(datadog, &plan.tags, network, &plan.redactor),
+            None => last_values,
+        },
+        workloads: Workloads::new(known.workloads),
     }
 }
 
@@ -174,27 +198,55 @@ fn cycle_id(start: Timestamp) -> String {
     format!("{}-{:06x}", start.strftime("%Y%m%dT%H%M%SZ"), fastrand::u32(..) >> 8)
 }
 
-/// The state of a cycle that remembers; without a state file the cycle goes on, and says so.
-struct State(Option<Store>);
+/// What the state says of earlier cycles.
+#[derive(Default)]
+struct Known {
+    values: HashMap<String, (f64, Timestamp)>,
+    workloads: KnownWorkloads,
+}
+
+/// How far back collectors may look: the longest window of a series, and a day for what ends late.
+const KNOWN_FOR: SignedDuration = SignedDuration::from_hours(24 * 8);
+
+/// The state of a cycle; without a state file the cycle goes on, and says so.
+struct State {
+    store: Option<Store>,
+    records: bool,
+}
 
 impl State {
-    async fn open(plan: &Plan, options: CycleOptions, faults: &mut Vec<String>) -> State {
-        if !options.records {
-            return State(None);
-        }
-        let opened = Store::open(Path::new(&plan.state_dir)).await;
-        State(opened.map_err(|e| faults.push(e.to_string())).ok())
+    async fn open(plan: &Plan, options: &CycleOptions, faults: &mut Vec<String>) -> State {
+        let dir = Path::new(&plan.state_dir);
+        // A cycle that remembers nothing makes no file; what is there it may read.
+        let store = match options.records || Store::is_there(dir) {
+            true => Store::open(dir).await.map_err(|e| faults.push(e.to_string())).ok(),
+            false => None,
+        };
+        State { store, records: options.records }
     }
 
     async fn last_good(&mut self, faults: &mut Vec<String>) -> Option<BTreeMap<String, Timestamp>> {
-        let store = self.0.as_mut()?;
+        let store = self.store.as_mut()?;
         store.last_good().await.map_err(|e| faults.push(e.to_string())).ok()
     }
 
-    async fn record(self, summary: &mut CycleSummary) {
-        let Some(mut store) = self.0 else { return };
-        if let Err(e) = store.record(summary).await {
-            summary.host_faults.push(e.to_string());
+    async fn known(&mut self, now: Timestamp, faults: &mut Vec<String>) -> Known {
+        let Some(store) = self.store.as_mut() else { return Known::default() };
+        let since = now.checked_sub(KNOWN_FOR).unwrap_or(Timestamp::MIN);
+        let mut or_nothing = |e: StoreError| faults.push(e.to_string());
+        Known {
+            values: store.last_values(since).await.map_err(&mut or_nothing).unwrap_or_default(),
+            workloads: store.workloads_since(since).await.map_err(&mut or_nothing).unwrap_or_default(),
+        }
+    }
+
+    async fn record(self, summary: &mut CycleSummary, values: &[Point], reports: &WorkloadReports) {
+        let Some(mut store) = self.store else { return };
+        if self.records {
+            let recorded = store.record(&store::Cycle { summary, values, reports }).await;
+            if let Err(e) = recorded {
+                summary.host_faults.push(e.to_string());
+            }
         }
         store.close().await;
     }

@@ -96,8 +96,9 @@ impl Context<'_> {
 
     fn ready(&self, name: &Name, section: &CollectorSection, component: ComponentFile) -> Result<Ready, Fault> {
         let manifest = component.manifest.clone();
+        let granted = self.granted_imports(name, &manifest.name, section);
         for import in &component.imports {
-            check_import(import, &section.imports).map_err(|denied| import_fault(name, &denied))?;
+            check_import(import, &granted).map_err(|denied| import_fault(name, &denied))?;
         }
         let settings = self.settings_of(name, section, &manifest)?;
         self.check_limits(name, section, &manifest)?;
@@ -108,6 +109,20 @@ impl Context<'_> {
         let tag = |(key, text): (&String, &super::file::Text)| Some(format!("{key}:{}", text.read(self.environment)?));
         let tags = section.tags.iter().filter_map(tag).collect();
         Ok(Ready { component, settings, grants, tags })
+    }
+
+    /// What it may import beyond what everybody may: by its own section, and by those of the capabilities.
+    fn granted_imports(&self, name: &Name, component: &Name, section: &CollectorSection) -> Vec<String> {
+        let file = self.file;
+        let capabilities = [
+            ("kubernetes", &file.kubernetes.collectors),
+            ("ec2", &file.ec2.collectors),
+            ("last-values", &file.last_values.collectors),
+            ("workloads", &file.workloads.collectors),
+        ];
+        let open =
+            capabilities.iter().filter(|(_, collectors)| collectors.contains(name) || collectors.contains(component));
+        section.imports.iter().cloned().chain(open.map(|(import, _)| (*import).to_owned())).collect()
     }
 
     fn settings_of(
@@ -144,6 +159,13 @@ impl Context<'_> {
                         Some(text) => Some(from_text(text)?),
                         None => default.as_ref().map(from_value).transpose()?,
                     }
+                }
+                Some(Value::File(path)) => {
+                    let text = std::fs::read_to_string(path).map_err(|e| {
+                        setting_fault(format!("{place}: {key}: {}: {e}", path.display()))
+                            .hint(format!("make the file readable, or name another one in {key} = {{ file = … }}"))
+                    })?;
+                    Some(from_text(text)?)
                 }
                 None => None,
             };
@@ -253,13 +275,18 @@ fn setting_fault(what: String) -> Fault {
 fn import_fault(name: &Name, denied: &ImportDenied) -> Fault {
     let reason = match denied {
         ImportDenied::Newer { .. } => Reason::NewerContract,
-        ImportDenied::Grantable { .. } | ImportDenied::Unknown { .. } => Reason::ImportDenied,
+        ImportDenied::Grantable { .. } | ImportDenied::Capability { .. } | ImportDenied::Unknown { .. } => {
+            Reason::ImportDenied
+        }
     };
     let fault = Fault::new(Blame::Settings, reason, format!("{name} {denied}"));
     match denied {
         ImportDenied::Newer { .. } => fault.hint("update the host, or build the collector for its contract"),
         ImportDenied::Grantable { grant, .. } => {
             fault.hint(format!("write imports = [\"{grant}\"] under [collector.{name}]"))
+        }
+        ImportDenied::Capability { section, .. } => {
+            fault.hint(format!("add \"{name}\" to collectors under [{section}]"))
         }
         ImportDenied::Unknown { .. } => {
             fault.hint("`host inspect` prints what it imports; take the import out of the collector")

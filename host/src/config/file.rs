@@ -27,6 +27,10 @@ pub struct File {
     pub upstream: BTreeMap<Name, UpstreamSection>,
     pub credential: BTreeMap<Name, CredentialSection>,
     pub sink: SinkSections,
+    pub kubernetes: KubernetesSection,
+    pub ec2: Ec2Section,
+    pub last_values: LastValuesSection,
+    pub workloads: WorkloadsSection,
 }
 
 /// `[cycle]`
@@ -105,6 +109,51 @@ pub struct TimeoutsSection {
     pub whole: Option<Wall>,
 }
 
+/// `[kubernetes]`: the cluster that collectors read. In a pod its service account, elsewhere the kubeconfig.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KubernetesSection {
+    /// The collectors that may import it.
+    pub collectors: Vec<Name>,
+    /// A kubeconfig other than KUBECONFIG's or ~/.kube/config.
+    pub kubeconfig: Option<PathBuf>,
+    /// A context of it other than its current one.
+    pub context: Option<String>,
+    /// Instead: an API server that wants no credentials, such as `kubectl proxy`.
+    pub server: Option<Text>,
+    /// The longest that one answer may take.
+    pub timeout: Option<Wall>,
+}
+
+/// `[ec2]`: region and account come by the AWS SDK's chain where nothing is written here.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ec2Section {
+    /// The collectors that may import it.
+    pub collectors: Vec<Name>,
+    pub region: Option<Text>,
+    /// Instead of AWS' own endpoints.
+    pub endpoint_url: Option<Text>,
+    /// The longest that one answer may take.
+    pub timeout: Option<Wall>,
+}
+
+/// `[last_values]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LastValuesSection {
+    /// The collectors that may import it.
+    pub collectors: Vec<Name>,
+}
+
+/// `[workloads]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WorkloadsSection {
+    /// The collectors that may import it.
+    pub collectors: Vec<Name>,
+}
+
 /// `[credential.NAME]`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -147,6 +196,8 @@ pub struct DatadogSection {
     /// Instead of a site: an intake of another address.
     pub base_url: Option<Text>,
     pub api_key: Option<SecretSource>,
+    /// For reading values back (`last_values`); `DD_APP_KEY` where the key is absent.
+    pub app_key: Option<SecretSource>,
     pub allow_addresses: Vec<AddressRule>,
     pub timeouts: TimeoutsSection,
 }
@@ -171,12 +222,13 @@ pub struct SecretSource {
 #[serde(try_from = "toml::Value")]
 pub struct Text(pub Value);
 
-/// A value, or the environment variable that holds it.
+/// A value, the environment variable that holds it, or the file that holds a text.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "toml::Value")]
 pub enum Value {
     Literal(toml::Value),
     Environment { variable: String, default: Option<toml::Value> },
+    File(PathBuf),
 }
 
 impl TryFrom<toml::Value> for Value {
@@ -185,9 +237,12 @@ impl TryFrom<toml::Value> for Value {
     fn try_from(value: toml::Value) -> Result<Value, String> {
         let toml::Value::Table(mut table) = value else { return Ok(Value::Literal(value)) };
         let default = table.remove("default");
-        match (table.remove("env"), table.keys().next()) {
-            (Some(toml::Value::String(variable)), None) => Ok(Value::Environment { variable, default }),
-            _ => Err("a table here is { env = \"VARIABLE\" }, with a default if you like".into()),
+        match (table.remove("env"), table.remove("file"), table.keys().next()) {
+            (Some(toml::Value::String(variable)), None, None) => Ok(Value::Environment { variable, default }),
+            (None, Some(toml::Value::String(path)), None) if default.is_none() => Ok(Value::File(path.into())),
+            _ => {
+                Err("a table here is { env = \"VARIABLE\" }, with a default if you like, or { file = \"PATH\" }".into())
+            }
         }
     }
 }
@@ -199,7 +254,7 @@ impl TryFrom<toml::Value> for Text {
         let value = Value::try_from(value)?;
         match &value {
             Value::Literal(toml::Value::String(_)) => Ok(Text(value)),
-            Value::Environment { default: None | Some(toml::Value::String(_)), .. } => Ok(Text(value)),
+            Value::Environment { default: None | Some(toml::Value::String(_)), .. } | Value::File(_) => Ok(Text(value)),
             _ => Err("expected a text or { env = \"VARIABLE\" }".into()),
         }
     }
@@ -214,13 +269,14 @@ impl Text {
             Value::Environment { variable, default } => {
                 environment(variable).filter(|value| !value.is_empty()).or_else(|| default.as_ref().and_then(literal))
             }
+            Value::File(path) => std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned()),
         }
     }
 
     /// The variable that would set it, for hints.
     pub fn variable(&self) -> Option<&str> {
         match &self.0 {
-            Value::Literal(_) => None,
+            Value::Literal(_) | Value::File(_) => None,
             Value::Environment { variable, .. } => Some(variable),
         }
     }

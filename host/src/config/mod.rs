@@ -1,5 +1,6 @@
 //! From file and environment to the plan: the configuration after validation, immutable, all that is below takes.
 
+mod capabilities;
 mod collectors;
 mod error;
 mod file;
@@ -12,6 +13,7 @@ mod upstreams;
 #[cfg(test)]
 mod tests;
 
+pub use capabilities::{Ec2Plan, KubernetesPlan};
 pub use collectors::{CollectorPlan, CredentialState, Ready};
 pub use error::{ConfigError, nearest};
 pub use file::File;

@@ -11,6 +11,7 @@ use crate::limits::{ByteSize, MemoryBudget, Wall};
 use crate::model::{Blame, Fault, Name, Reason, Redactor, Secret};
 use crate::policy::Upstream;
 
+use super::capabilities::{self, Ec2Plan, KubernetesPlan};
 use super::collectors::{CollectorPlan, Context};
 use super::file::File;
 use super::sinks::{self, SinkPlan};
@@ -24,6 +25,8 @@ pub struct Plan {
     pub collectors: Vec<CollectorPlan>,
     pub upstreams: BTreeMap<Name, Upstream>,
     pub sinks: Vec<SinkPlan>,
+    pub kubernetes: KubernetesPlan,
+    pub ec2: Ec2Plan,
     /// Tags on every point, `key:value`.
     pub tags: Vec<String>,
     pub network: NetworkPlan,
@@ -108,6 +111,8 @@ impl Plan {
             redactor: redactor(&upstreams, &sinks),
             upstreams,
             sinks,
+            kubernetes: capabilities::kubernetes(&file, environment)?,
+            ec2: capabilities::ec2(&file, environment),
             network: NetworkPlan { ca_file: file.network.ca_file.clone(), hosts: file.network.hosts.clone() },
             state_dir: state_dir(overrides, environment),
             collectors,
@@ -288,10 +293,11 @@ fn cycle(file: &File, overrides: &Overrides, collectors: usize) -> Result<CycleP
 
 fn redactor(upstreams: &BTreeMap<Name, Upstream>, sinks: &[SinkPlan]) -> Redactor {
     let of_upstreams = upstreams.values().filter_map(|u| u.credential.as_ref()).map(|c| c.secret());
-    let of_sinks = sinks.iter().filter_map(|sink| match sink {
-        SinkPlan::Datadog(datadog) => Some((None, &datadog.api_key)),
-        SinkPlan::Stdout => None,
+    let of_sinks = sinks.iter().flat_map(|sink| match sink {
+        SinkPlan::Datadog(datadog) => [Some(&datadog.api_key), datadog.app_key.as_ref()],
+        SinkPlan::Stdout => [None, None],
     });
+    let of_sinks = of_sinks.flatten().map(|secret| (None, secret));
     let all: Vec<(Option<&str>, &Secret)> = of_upstreams.chain(of_sinks).collect();
     Redactor::new(all)
 }

@@ -12,7 +12,7 @@ use super::{ConfigError, Environment, secrets};
 /// A destination of points.
 #[derive(Clone, Debug)]
 pub enum SinkPlan {
-    Datadog(DatadogPlan),
+    Datadog(Box<DatadogPlan>),
     /// Points as lines of JSON on stdout.
     Stdout,
 }
@@ -23,6 +23,8 @@ pub struct DatadogPlan {
     /// `https://api.<site>`.
     pub base_url: Url,
     pub api_key: Secret,
+    /// For reading values back; without it nothing is.
+    pub app_key: Option<Secret>,
     pub allowed: Allowed,
     pub timeouts: Timeouts,
 }
@@ -33,7 +35,7 @@ pub(super) fn build(file: &File, environment: Environment<'_>) -> Result<Vec<Sin
     let implied = environment("DD_API_KEY").is_some_and(|key| !key.trim().is_empty());
     let section = file.sink.datadog.clone().or_else(|| implied.then(DatadogSection::default));
     if let Some(section) = section.filter(|section| section.enabled != Some(false)) {
-        sinks.push(SinkPlan::Datadog(datadog(&section, environment)?));
+        sinks.push(SinkPlan::Datadog(Box::new(datadog(&section, environment)?)));
     }
     if file.sink.stdout.as_ref().is_some_and(|section| section.enabled != Some(false)) {
         sinks.push(SinkPlan::Stdout);
@@ -50,9 +52,12 @@ fn datadog(section: &DatadogSection, environment: Environment<'_>) -> Result<Dat
     let source = section.api_key.clone().unwrap_or_else(|| SecretSource { env: Some("DD_API_KEY".into()), file: None });
     let api_key = secrets::read("[sink.datadog] api_key", source.env.as_deref(), source.file.as_deref(), environment)?
         .map_err(|missing| ConfigError::Hinted { place: PLACE.into(), what: missing.what, hint: missing.hint })?;
+    let source = section.app_key.clone().unwrap_or_else(|| SecretSource { env: Some("DD_APP_KEY".into()), file: None });
+    let app_key = secrets::read("[sink.datadog] app_key", source.env.as_deref(), source.file.as_deref(), environment)?;
     Ok(DatadogPlan {
         base_url: base_url(PLACE, &url)?,
         api_key,
+        app_key: app_key.ok(),
         allowed: Allowed::new(section.allow_addresses.clone()),
         timeouts: timeouts(&section.timeouts),
     })

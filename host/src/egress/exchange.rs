@@ -6,7 +6,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::resolve::Resolver;
-use super::{Answer, Ask, Bounds, Failure, FailureKind, Meter, body};
+use super::{Answer, Ask, Bounds, Failure, FailureKind, Meter, body, user_agent};
 use crate::clock;
 use crate::limits::ByteSize;
 use crate::policy::{Credential, Upstream, is_under, normal_path};
@@ -164,7 +164,7 @@ fn headers(ask: &Ask, is_own: bool) -> Result<HeaderMap, Failure> {
         headers.append(key, HeaderValue::from_str(value).map_err(|_| denied(name))?);
     }
     headers.insert("accept-encoding", HeaderValue::from_static("gzip, deflate"));
-    let agent = format!("collector-host/{} ({})", env!("CARGO_PKG_VERSION"), ask.agent);
+    let agent = user_agent(&ask.agent);
     headers.insert("user-agent", HeaderValue::from_str(&agent).map_err(|_| denied("user-agent"))?);
     Ok(headers)
 }

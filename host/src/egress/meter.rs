@@ -20,11 +20,13 @@ struct Counters {
 }
 
 impl Meter {
-    pub(super) fn count_request(&self) {
+    /// Counts a request that goes out.
+    pub fn count_request(&self) {
         self.0.requests.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn count_bytes(&self, bytes: usize) {
+    /// Counts bytes that came.
+    pub fn count_bytes(&self, bytes: usize) {
         self.0.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
@@ -47,7 +49,8 @@ pub struct Buffer {
 }
 
 /// Bytes of a [`Buffer`] in use; given back when dropped.
-pub(super) struct Held {
+#[derive(Debug)]
+pub struct Held {
     buffer: Buffer,
     bytes: u64,
 }
@@ -57,13 +60,17 @@ impl Buffer {
         Buffer { used: Arc::default(), max }
     }
 
-    pub(super) fn hold_nothing(&self) -> Held {
+    /// The beginning of a body that is read.
+    pub fn hold_nothing(&self) -> Held {
         Held { buffer: self.clone(), bytes: 0 }
     }
 }
 
 impl Held {
     /// Holds so many bytes more.
+    ///
+    /// # Errors
+    /// Where that is more than the buffer has room for.
     pub fn grow(&mut self, bytes: usize) -> Result<(), Failure> {
         let bytes = bytes as u64;
         let before = self.buffer.used.fetch_add(bytes, Ordering::Relaxed);

@@ -25,9 +25,14 @@ pub use answer::{Answer, Ask, Bounds};
 pub use client::{Network, NetworkError};
 pub use endpoint::Endpoint;
 pub use failure::{Failure, FailureKind};
-pub use meter::{Buffer, Meter};
+pub use meter::{Buffer, Held, Meter};
 pub use repeat::{Pacing, retry_after};
 pub use resolve::{Lookup, system_lookup};
+
+/// The User-Agent of whoever asks: `collector-host/0.1.0 (github)`.
+pub fn user_agent(who: &str) -> String {
+    format!("collector-host/{} ({who})", env!("CARGO_PKG_VERSION"))
+}
 
 /// The upstreams of a cycle.
 pub struct Egress {

@@ -153,6 +153,9 @@ limits! {
     /// Bytes of one tag, `key:value` (Datadog cuts at 200). A point with a longer one is refused.
     tag_bytes: u32 = 200;
 
+    /// Reports of workloads, runs and failures together: each is a row of the failure database. More are refused.
+    reports: u32 = 20_000;
+
     /// Log lines and whatever is written to stdout and stderr. More is dropped and counted.
     log: ByteSize = ByteSize::kib(64);
 }

@@ -39,6 +39,9 @@ pub struct Manifest {
     pub limits: LimitsPatch,
     #[serde(default, rename = "upstream")]
     pub upstreams: Vec<Asked>,
+    /// What it reads of the cluster's API.
+    #[serde(default)]
+    pub kubernetes: Option<KubernetesAsked>,
     #[serde(default)]
     pub settings: BTreeMap<String, SettingDecl>,
     #[serde(default)]
@@ -59,6 +62,48 @@ pub struct Asked {
     /// Whether it can also do without.
     #[serde(default)]
     pub credential_optional: bool,
+}
+
+/// What it asks of the cluster's API: lists, and what else may be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct KubernetesAsked {
+    pub resources: Vec<KubernetesResource>,
+    /// Logs of containers (`pods/log`).
+    #[serde(default)]
+    pub logs: bool,
+    /// The kubelets' summaries (`nodes/proxy`).
+    #[serde(default)]
+    pub summary: bool,
+}
+
+/// What can be listed. The words of `wit/kubernetes.wit`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KubernetesResource {
+    Pods,
+    Nodes,
+    Events,
+    Deployments,
+    Jobs,
+    #[serde(rename = "cronjobs")]
+    CronJobs,
+    PodMetrics,
+}
+
+impl KubernetesResource {
+    /// API group and version as they stand in a path, the group as in an RBAC rule, and the plural.
+    pub fn parts(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            KubernetesResource::Pods => ("api/v1", "", "pods"),
+            KubernetesResource::Nodes => ("api/v1", "", "nodes"),
+            KubernetesResource::Events => ("api/v1", "", "events"),
+            KubernetesResource::Deployments => ("apis/apps/v1", "apps", "deployments"),
+            KubernetesResource::Jobs => ("apis/batch/v1", "batch", "jobs"),
+            KubernetesResource::CronJobs => ("apis/batch/v1", "batch", "cronjobs"),
+            KubernetesResource::PodMetrics => ("apis/metrics.k8s.io/v1beta1", "metrics.k8s.io", "pods"),
+        }
+    }
 }
 
 /// A setting of the collector.

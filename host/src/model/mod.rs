@@ -8,12 +8,17 @@ mod name;
 mod point;
 mod sample;
 mod secret;
+mod workload;
 
 pub use cycle::{CycleOutcome, CycleSummary, RunSummary, SinkSummary, Transfer};
 pub use event::Event;
 pub use fault::{Blame, Fault, Reason};
-pub use manifest::{Asked, CONTRACT, ContractVersion, Kind, Manifest, ManifestError, Series, SettingDecl, SettingKind};
+pub use manifest::{
+    Asked, CONTRACT, ContractVersion, Kind, KubernetesAsked, KubernetesResource, Manifest, ManifestError, Series,
+    SettingDecl, SettingKind,
+};
 pub use name::{Name, NameError};
 pub use point::{Gap, Outcome, Point, TagSet};
 pub use sample::Sample;
 pub use secret::{Redactor, Secret};
+pub use workload::{Ending, Failure, JobRun, WorkloadReports};

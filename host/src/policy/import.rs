@@ -8,6 +8,10 @@ const PACKAGE: &str = "collector:host/";
 /// The interfaces of the contract that every collector may import. They reach nothing that a grant does not open.
 const CONTRACT_INTERFACES: [&str; 5] = ["faults", "http", "logging", "metrics", "settings"];
 
+/// The interfaces of the contract that a section of the plan grants, and that section's name.
+const CAPABILITIES: [(&str, &str); 4] =
+    [("kubernetes", "kubernetes"), ("ec2", "ec2"), ("last-values", "last_values"), ("workloads", "workloads")];
+
 /// What every language's standard library imports; the context behind it is empty: clocks, random numbers, stdio to the log.
 const WASI_ALWAYS: [&str; 4] = ["wasi:cli/", "wasi:clocks/", "wasi:io/", "wasi:random/"];
 
@@ -21,6 +25,8 @@ pub enum ImportDenied {
     Newer { import: String, wanted: ContractVersion },
     #[error("imports {import}, which is not granted")]
     Grantable { import: String, grant: &'static str },
+    #[error("imports {import}, which is not granted")]
+    Capability { import: String, section: &'static str },
     #[error("imports {import}, which this host does not have")]
     Unknown { import: String },
 }
@@ -35,6 +41,7 @@ pub fn check_import(import: &str, granted: &[String]) -> Result<(), ImportDenied
         return match version.parse::<ContractVersion>() {
             Ok(wanted) if wanted.is_newer() => Err(ImportDenied::Newer { import: import.into(), wanted }),
             Ok(wanted) if wanted.is_spoken() && CONTRACT_INTERFACES.contains(&name) => Ok(()),
+            Ok(wanted) if wanted.is_spoken() => check_capability(import, name, granted),
             _ => Err(ImportDenied::Unknown { import: import.into() }),
         };
     }
@@ -48,6 +55,14 @@ pub fn check_import(import: &str, granted: &[String]) -> Result<(), ImportDenied
     }
 }
 
+fn check_capability(import: &str, name: &str, granted: &[String]) -> Result<(), ImportDenied> {
+    match CAPABILITIES.iter().find(|(capability, _)| *capability == name) {
+        Some(_) if granted.iter().any(|g| g == name) => Ok(()),
+        Some((_, section)) => Err(ImportDenied::Capability { import: import.into(), section }),
+        None => Err(ImportDenied::Unknown { import: import.into() }),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,6 +72,16 @@ mod tests {
         for import in ["collector:host/http@0.1.0", "wasi:cli/stderr@0.2.6", "wasi:clocks/wall-clock@0.2.6"] {
             assert_eq!(check_import(import, &[]), Ok(()), "{import}");
         }
+    }
+
+    #[test]
+    fn a_capability_is_granted_by_its_section() {
+        let import = "collector:host/last-values@0.1.0";
+        assert_eq!(
+            check_import(import, &[]),
+            Err(ImportDenied::Capability { import: import.into(), section: "last_values" })
+        );
+        assert_eq!(check_import(import, &["last-values".into()]), Ok(()));
     }
 
     #[test]

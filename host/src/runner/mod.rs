@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::capability::Capabilities;
 use crate::clock;
 use crate::config::{CollectorPlan, Plan};
 use crate::egress::Egress;
@@ -27,6 +28,7 @@ pub struct Cycle {
     pub plan: Arc<Plan>,
     pub runtime: Arc<Runtime>,
     pub egress: Arc<Egress>,
+    pub capabilities: Arc<Capabilities>,
     /// The one "now" of all collectors.
     pub now: Timestamp,
     /// When attempts are over; what is left of the cycle is for delivery.
@@ -61,6 +63,8 @@ impl Cycle {
                 // Cancelled when it goes out of scope, so that nobody waits for a run that broke down.
                 let _ended = mine.drop_guard();
                 let (summary, points) = cycle.run_in_turn(&collector, before, &permits).await;
+                // Before those that wait for this run begin.
+                cycle.capabilities.last_values.remember(&points);
                 drop(cycle.events.send(Event::RunEnded(Box::new(summary.clone()))));
                 drop(results.send(Finished { place, summary, points }).await);
             });

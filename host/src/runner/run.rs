@@ -55,6 +55,8 @@ pub(super) async fn run(cycle: &Cycle, collector: &CollectorPlan) -> (RunSummary
             grants: ready.grants.clone(),
             limits: collector.limits.clone(),
             egress: cycle.egress.clone(),
+            kubernetes: ready.component.manifest.kubernetes.clone().unwrap_or_default(),
+            capabilities: cycle.capabilities.clone(),
             now: cycle.now,
             deadline,
             ends_with_cycle,

@@ -12,16 +12,18 @@ use super::bindings::collector::host::faults as wit;
 use super::bounded::{Ended, bounded};
 use super::engine::{Loaded, Metering, Runtime};
 use super::imports::http::Web;
+use super::imports::quota::Quota;
 use super::imports::wasi;
 use super::ledger::{Ledger, Rule};
 use super::limiter::Limiter;
 use super::log::GuestLog;
 use super::state::State;
 use super::trap::{self, Ending};
+use crate::capability::Capabilities;
 use crate::clock;
 use crate::egress::Egress;
 use crate::limits::Limits;
-use crate::model::{Blame, Fault, Gap, Name, Point, Reason, Transfer};
+use crate::model::{Blame, Fault, Gap, KubernetesAsked, Name, Point, Reason, Transfer};
 use crate::policy::Grant;
 
 /// What an attempt is given.
@@ -31,6 +33,9 @@ pub struct Attempt {
     pub grants: Vec<Grant>,
     pub limits: Limits,
     pub egress: Arc<Egress>,
+    /// What the manifest asks of the cluster's API.
+    pub kubernetes: KubernetesAsked,
+    pub capabilities: Arc<Capabilities>,
     /// What the guest's wall clock says.
     pub now: Timestamp,
     /// When it is over.
@@ -77,14 +82,13 @@ impl Runtime {
     fn store(&self, loaded: &Loaded, attempt: &Attempt) -> wasmtime::Result<Store<State>> {
         let limits = &attempt.limits;
         let log = GuestLog::new(&attempt.collector, limits.log, attempt.egress.redactor());
-        let web = Web::new(
-            attempt.collector.clone(),
-            attempt.grants.clone(),
-            attempt.egress.clone(),
-            limits,
-            attempt.deadline,
-            self.control.clone(),
-        );
+        let quota = Quota::new(limits, attempt.deadline, self.control.clone());
+        let web = Web {
+            collector: attempt.collector.clone(),
+            grants: attempt.grants.clone().into(),
+            egress: attempt.egress.clone(),
+            quota: quota.clone(),
+        };
         let state = State {
             wasi: wasi::context(attempt.now, &log),
             table: wasmtime::component::ResourceTable::new(),
@@ -93,6 +97,9 @@ impl Runtime {
             log,
             settings: attempt.settings.clone(),
             web,
+            quota,
+            kubernetes: attempt.kubernetes.clone(),
+            capabilities: attempt.capabilities.clone(),
             last_at_work: clock::instant(),
         };
         let mut store = Store::new(&self.engine, state);
@@ -142,7 +149,7 @@ async fn run(mut store: Store<State>, loaded: Loaded, attempt: Attempt) -> Attem
         fault,
         fuel_used,
         memory_peak_bytes: state.limiter.memory_peak(),
-        http: state.web.meter().read(),
+        http: state.quota.meter().read(),
         log_dropped_bytes: state.log.dropped_bytes(),
         started_in,
     }

@@ -8,10 +8,13 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::imports::http::Web;
+use super::imports::quota::Quota;
 use super::ledger::Ledger;
 use super::limiter::Limiter;
 use super::log::GuestLog;
+use crate::capability::Capabilities;
 use crate::clock;
+use crate::model::KubernetesAsked;
 
 /// The host's side of one attempt.
 pub(super) struct State {
@@ -22,6 +25,10 @@ pub(super) struct State {
     pub log: GuestLog,
     pub settings: Arc<BTreeMap<String, String>>,
     pub web: Web,
+    pub quota: Quota,
+    /// What the manifest asks of the cluster's API.
+    pub kubernetes: KubernetesAsked,
+    pub capabilities: Arc<Capabilities>,
     /// When the guest was last seen at work.
     pub last_at_work: Instant,
 }
@@ -33,7 +40,7 @@ impl State {
     /// Whether the guest does nothing but wait for an upstream.
     pub fn is_waiting(&self) -> bool {
         let idle = clock::instant().saturating_duration_since(self.last_at_work);
-        self.web.is_waiting() && idle > AT_WORK
+        self.quota.is_waiting() && idle > AT_WORK
     }
 }
 

@@ -1,4 +1,8 @@
-//! The state: one SQLite file that remembers cycles and runs.
+//! The state: one SQLite file that remembers cycles, runs, last values and workloads.
+
+mod cycles;
+mod values;
+mod workloads;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,7 +13,9 @@ use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Row, SqliteConnection};
 
-use crate::model::{CycleSummary, RunSummary};
+use crate::model::{CycleSummary, Point, WorkloadReports};
+
+pub use workloads::KnownWorkloads;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
 
@@ -26,6 +32,15 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Store {
     path: PathBuf,
     connection: SqliteConnection,
+}
+
+/// What a cycle leaves behind.
+#[derive(Clone, Copy, Debug)]
+pub struct Cycle<'a> {
+    pub summary: &'a CycleSummary,
+    /// The points of all its runs.
+    pub values: &'a [Point],
+    pub reports: &'a WorkloadReports,
 }
 
 /// What is wrong with the state file.
@@ -65,6 +80,11 @@ impl Store {
         Ok(Store { path, connection })
     }
 
+    /// Whether a folder holds a state.
+    pub fn is_there(dir: &Path) -> bool {
+        dir.join(FILE).is_file()
+    }
+
     /// When each collector last ended well: the start of that cycle.
     ///
     /// # Errors
@@ -79,14 +99,22 @@ impl Store {
         Ok(rows.iter().filter_map(pair).collect())
     }
 
-    /// Remembers a cycle and its runs, and forgets what is too old.
+    /// Remembers a cycle, and forgets what is too old.
     ///
     /// # Errors
     /// Where the file cannot be written; then nothing of the cycle is in it.
-    pub async fn record(&mut self, cycle: &CycleSummary) -> Result<(), StoreError> {
-        let path = self.path.clone();
-        let recorded = record(&mut self.connection, cycle).await;
-        recorded.map_err(|source| StoreError::Query { path, source })
+    pub async fn record(&mut self, cycle: &Cycle<'_>) -> Result<(), StoreError> {
+        let recorded = self.record_whole(cycle).await;
+        recorded.map_err(|source| self.error(source))
+    }
+
+    async fn record_whole(&mut self, cycle: &Cycle<'_>) -> Result<(), sqlx::Error> {
+        let summary = cycle.summary;
+        let mut transaction = self.connection.begin().await?;
+        cycles::record(&mut transaction, summary).await?;
+        values::record(&mut transaction, cycle.values, summary.slot).await?;
+        workloads::record(&mut transaction, cycle.reports, summary.start).await?;
+        transaction.commit().await
     }
 
     /// Closes the file, so that nothing is left beside it.
@@ -100,78 +128,12 @@ impl Store {
     }
 }
 
-async fn record(connection: &mut SqliteConnection, cycle: &CycleSummary) -> Result<(), sqlx::Error> {
-    let mut transaction = connection.begin().await?;
-    sqlx::query("INSERT INTO cycles (id, slot, start, duration_ms, outcome) VALUES (?, ?, ?, ?, ?)")
-        .bind(&cycle.id)
-        .bind(cycle.slot.as_second())
-        .bind(cycle.start.as_second())
-        .bind(signed(cycle.duration_ms))
-        .bind(cycle.outcome.word())
-        .execute(&mut *transaction)
-        .await?;
-    for run in &cycle.runs {
-        record_run(&mut transaction, cycle, run).await?;
-    }
-    sqlx::query("DELETE FROM cycles WHERE start < ?")
-        .bind(cycle.start.as_second() - KEPT_SECONDS)
-        .execute(&mut *transaction)
-        .await?;
-    transaction.commit().await
-}
-
-async fn record_run(
-    connection: &mut SqliteConnection,
-    cycle: &CycleSummary,
-    run: &RunSummary,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO runs (cycle, collector, outcome, reason, blame, message, attempts, points, gaps, duration_ms,
-             fuel_used, memory_peak_bytes, requests, bytes, throttled, component_digest)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    )
-    .bind(&cycle.id)
-    .bind(run.collector.as_str())
-    .bind(run.outcome.word())
-    .bind(run.fault.as_ref().map(|fault| fault.reason.word()))
-    .bind(run.fault.as_ref().map(|fault| fault.blame.to_string()))
-    .bind(run.fault.as_ref().map(|fault| fault.message.as_str()))
-    .bind(i64::from(run.attempts))
-    .bind(signed(run.points as u64))
-    .bind(signed(run.gaps.len() as u64))
-    .bind(signed(run.duration_ms))
-    .bind(signed(run.fuel_used))
-    .bind(signed(run.memory_peak_bytes))
-    .bind(signed(run.http.requests))
-    .bind(signed(run.http.bytes))
-    .bind(signed(run.http.throttled))
-    .bind(run.component_digest.as_deref())
-    .execute(&mut *connection)
-    .await?;
-    if run.outcome.is_well() {
-        sqlx::query(
-            "INSERT INTO last_good (collector, start) VALUES (?1, ?2)
-             ON CONFLICT (collector) DO UPDATE SET start = MAX(start, ?2)",
-        )
-        .bind(run.collector.as_str())
-        .bind(cycle.start.as_second())
-        .execute(connection)
-        .await?;
-    }
-    Ok(())
-}
-
-/// SQLite's integers are signed; no count comes near the difference.
-fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Blame, CycleOutcome, Fault, Name, Outcome, Reason};
+    use crate::model::{Blame, CycleOutcome, Fault, Name, Outcome, Reason, RunSummary, TagSet};
 
-    fn cycle(id: &str, start: &str, outcome: Outcome) -> CycleSummary {
+    pub(super) fn cycle(id: &str, start: &str, outcome: Outcome) -> CycleSummary {
         let start = start.parse().unwrap();
         CycleSummary {
             id: id.into(),
@@ -192,12 +154,36 @@ mod tests {
         }
     }
 
+    async fn record(store: &mut Store, summary: &CycleSummary) {
+        store.record(&Cycle { summary, values: &[], reports: &WorkloadReports::default() }).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_last_value_is_the_newest_cycles_and_has_its_slot() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(dir.path()).await.unwrap();
+        let point =
+            |value, tags: &[&str]| Point { series: "a.b".into(), value, tags: TagSet::new(tags.iter().copied()) };
+        for (id, start, value) in [("1", "2025-10-24T12:15:00Z", 2.0), ("2", "2025-10-24T12:00:00Z", 1.0)] {
+            let summary = cycle(id, start, Outcome::Emitted);
+            let values = [point(value, &[]), point(9.0, &["team:ml"])];
+            store
+                .record(&Cycle { summary: &summary, values: &values, reports: &WorkloadReports::default() })
+                .await
+                .unwrap();
+        }
+        let since = |time: &str| time.parse().unwrap();
+        let values = store.last_values(since("2025-10-24T12:15:00Z")).await.unwrap();
+        assert_eq!(values["a.b"], (2.0, since("2025-10-24T12:15:00Z")));
+        assert!(store.last_values(since("2025-10-24T12:15:01Z")).await.unwrap().is_empty());
+    }
+
     #[tokio::test]
     async fn the_last_good_run_is_remembered_and_a_bad_one_does_not_change_it() {
         let dir = tempfile::tempdir().unwrap();
         let mut store = Store::open(&dir.path().join("a/b")).await.unwrap();
-        store.record(&cycle("1", "2025-10-24T12:00:00Z", Outcome::Emitted)).await.unwrap();
-        store.record(&cycle("2", "2025-10-24T12:15:00Z", Outcome::Partial)).await.unwrap();
+        record(&mut store, &cycle("1", "2025-10-24T12:00:00Z", Outcome::Emitted)).await;
+        record(&mut store, &cycle("2", "2025-10-24T12:15:00Z", Outcome::Partial)).await;
         store.close().await;
         let mut store = Store::open(&dir.path().join("a/b")).await.unwrap();
         let good = store.last_good().await.unwrap();
@@ -208,8 +194,8 @@ mod tests {
     async fn old_cycles_are_forgotten_with_their_runs_but_not_the_last_good_one() {
         let dir = tempfile::tempdir().unwrap();
         let mut store = Store::open(dir.path()).await.unwrap();
-        store.record(&cycle("1", "2025-01-01T00:00:00Z", Outcome::Emitted)).await.unwrap();
-        store.record(&cycle("2", "2025-10-24T12:15:00Z", Outcome::Fault)).await.unwrap();
+        record(&mut store, &cycle("1", "2025-01-01T00:00:00Z", Outcome::Emitted)).await;
+        record(&mut store, &cycle("2", "2025-10-24T12:15:00Z", Outcome::Fault)).await;
         let count = sqlx::query("SELECT COUNT(*) AS n FROM runs").fetch_one(&mut store.connection).await.unwrap();
         assert_eq!(count.get::<i64, _>("n"), 1);
         assert_eq!(store.last_good().await.unwrap().len(), 1);

@@ -111,6 +111,16 @@ class Server:
             time.sleep(0.1)
         raise Broken(f"{url} does not answer within {within_s} s:\n{tail(self.log.read_text())}")
 
+    def wait_for_file(self, file, within_s):
+        """Returns when `file` is there; Broken as above."""
+        until = time.monotonic() + within_s
+        while not file.is_file():
+            if self.process.poll() is not None:
+                raise Broken(f"it ended with {self.process.returncode}:\n{tail(self.log.read_text())}")
+            if time.monotonic() > until:
+                raise Broken(f"{file.name} is not there within {within_s} s:\n{tail(self.log.read_text())}")
+            time.sleep(0.1)
+
     def stop(self):
         """Ends the process."""
         if self.process.poll() is None:

@@ -177,8 +177,39 @@ async fn answer(stream: &mut TcpStream, path: &str, seen: &Seen, times: usize) -
             let port = path.trim_start_matches("/to-host/");
             reply(stream, 302, &format!("location: http://127.0.0.1:{port}/ok\r\n"), b"").await
         }
+        // An API server of Kubernetes, in several moods.
+        "/api/v1/pods" | "/expired/api/v1/pods" => {
+            let (status, body) = match (seen.target.contains("continue=next"), path, times) {
+                (false, ..) => (200, r#"{"metadata": {"continue": "next"}, "items": [{"a": 1}, {"a": 2}]}"#),
+                (true, "/expired/api/v1/pods", 2) => (410, r#"{"kind": "Status", "message": "the token is too old"}"#),
+                (true, ..) => (200, r#"{"metadata": {}, "items": [{"a": 3}]}"#),
+            };
+            reply(stream, status, "", body.as_bytes()).await
+        }
+        "/forbidden/api/v1/pods" => {
+            reply(stream, 403, "", br#"{"kind": "Status", "message": "pods is forbidden: User \"h\" cannot list"}"#)
+                .await
+        }
+        "/hangs/api/v1/pods" => std::future::pending().await,
+        "/huge/api/v1/pods" => flood(stream, "content-length: 5368709120\r\n", |block| block.to_vec()).await,
+        // Datadog's query interface.
+        "/api/v2/query/scalar" => {
+            let columns = r#"[{"type": "number", "name": "q0", "values": [7.5]}, {"type": "number", "name": "q1", "values": [null]}]"#;
+            let body = format!(r#"{{"data": {{"type": "scalar_response", "attributes": {{"columns": {columns}}}}}}}"#);
+            reply(stream, 200, "", body.as_bytes()).await
+        }
+        "/api/v2/series" => reply(stream, 202, "", b"{}").await,
         "/77777" => reply(stream, 200, "", &vec![b'x'; 77_777]).await,
         "/megabyte" => reply(stream, 200, "", &vec![b'x'; 1 << 20]).await,
+        // All but the last byte, so that several of them are surely read at once.
+        "/held-megabyte" => {
+            let body = vec![b'x'; 1 << 20];
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len() + 1);
+            stream.write_all(head.as_bytes()).await?;
+            stream.write_all(&body).await?;
+            tokio::time::sleep(Duration::from_millis(400)).await;
+            stream.write_all(b"x").await
+        }
         _ => reply(stream, 200, "", b"ok").await,
     }
 }

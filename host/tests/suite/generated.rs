@@ -2,13 +2,14 @@
 //!
 //! `./just generate` (UPDATE_GENERATED=1) writes them anew.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use host::app::own_manifest;
 use host::limits::Limits;
-use host::model::Manifest;
+use host::model::{KubernetesAsked, Manifest};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -49,7 +50,8 @@ fn with_section(text: &str, section: &str, content: &str) -> String {
 fn collectors_table() -> String {
     let mut text = String::from("| collector | series | asks | needs | about |\n|---|---|---|---|---|\n");
     for manifest in manifests() {
-        let upstreams: Vec<&str> = manifest.upstreams.iter().map(|asked| asked.name.as_str()).collect();
+        let mut upstreams: Vec<&str> = manifest.upstreams.iter().map(|asked| asked.name.as_str()).collect();
+        upstreams.extend(manifest.kubernetes.as_ref().map(|_| "the cluster's API"));
         let needs = manifest.upstreams.iter().filter_map(|asked| {
             let name = asked.credential.as_ref()?;
             Some(if asked.credential_optional { format!("`{name}` (optional)") } else { format!("`{name}`") })
@@ -89,7 +91,9 @@ fn readme_of(manifest: &Manifest) -> String {
         "<!-- Generated from collector.toml by `./just generate`. -->\n\n# {}\n\n{}\n\n",
         manifest.name, manifest.description
     );
-    text.push_str("## Asks\n\n| upstream | methods | paths | credential |\n|---|---|---|---|\n");
+    if !manifest.upstreams.is_empty() {
+        text.push_str("## Asks\n\n| upstream | methods | paths | credential |\n|---|---|---|---|\n");
+    }
     for asked in &manifest.upstreams {
         let credential = match (&asked.credential, asked.credential_optional) {
             (Some(name), true) => format!("`{name}`, if there is one"),
@@ -99,6 +103,9 @@ fn readme_of(manifest: &Manifest) -> String {
         let paths: Vec<String> = asked.paths.iter().map(|path| format!("`{path}`")).collect();
         let _ =
             writeln!(text, "| `{}` | {} | {} | {credential} |", asked.name, asked.methods.join(", "), paths.join(", "));
+    }
+    if let Some(asked) = &manifest.kubernetes {
+        text.push_str(&rights_text(asked));
     }
     let _ = write!(
         text,
@@ -119,6 +126,32 @@ fn readme_of(manifest: &Manifest) -> String {
         let only = series.only_with.as_ref().map(|key| format!(" Only with setting `{key}`.")).unwrap_or_default();
         let _ = writeln!(text, "| `{}`{tags} | {} | {}{only} |", series.name, series.unit, series.description);
     }
+    text
+}
+
+/// The rights that a service account needs for it, as the rules of a ClusterRole.
+fn rights_text(asked: &KubernetesAsked) -> String {
+    let mut rules: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for resource in &asked.resources {
+        let (_, group, plural) = resource.parts();
+        rules.entry(group).or_default().push(plural);
+    }
+    let mut text = String::from(
+        "## Rights in the cluster\n\nThe rules of a ClusterRole. A right that is missing costs only the series that need it.\n\n```yaml\n",
+    );
+    for (group, plurals) in rules {
+        let _ = writeln!(
+            text,
+            "- apiGroups: [\"{group}\"]\n  resources: [{}]\n  verbs: [\"list\"]",
+            plurals.iter().map(|plural| format!("\"{plural}\"")).collect::<Vec<_>>().join(", ")
+        );
+    }
+    for (is_asked, resource) in [(asked.logs, "pods/log"), (asked.summary, "nodes/proxy")] {
+        if is_asked {
+            let _ = writeln!(text, "- apiGroups: [\"\"]\n  resources: [\"{resource}\"]\n  verbs: [\"get\"]");
+        }
+    }
+    text.push_str("```\n");
     text
 }
 

@@ -384,7 +384,7 @@ fn requests_in_flight_end_at_the_limit() {
 
 #[test]
 fn bodies_in_flight_end_at_the_buffer_and_all_bodies_at_the_total() {
-    let run = played("fetch-many", 8, "/megabyte", "response_buffer = '3MiB', deadline = '5s'");
+    let run = played("fetch-many", 8, "/held-megabyte", "response_buffer = '3MiB', deadline = '5s'");
     assert_eq!((run["reason"].as_str(), run["outcome"].as_str()), (Some("limit"), Some("partial")), "{run:#}");
     assert!(run["message"].as_str().unwrap().contains("response_buffer"), "{run:#}");
     let run = played("fetch-in-turn", 8, "/megabyte", "response_total = '3MiB', deadline = '5s'");

@@ -1,5 +1,6 @@
 //! The binary as a user runs it.
 
+mod capabilities;
 mod command_line;
 mod cycle;
 mod delivery;

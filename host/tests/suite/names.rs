@@ -66,6 +66,8 @@ async fn ask(lookup: Lookup, port: u16, path: &str, times: usize) -> AttemptResu
         grants: vec![Grant { upstream: name, methods: vec!["GET".into()], paths: vec!["/".into()] }],
         limits: Limits::default(),
         egress: Arc::new(egress),
+        kubernetes: host::model::KubernetesAsked::default(),
+        capabilities: std::sync::Arc::default(),
         now: jiff::Timestamp::UNIX_EPOCH,
         deadline: clock::instant() + Duration::from_secs(10),
         ends_with_cycle: false,

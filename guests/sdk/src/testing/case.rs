@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::http::{Error, ErrorKind, Request, Response};
+use crate::workloads::{Failure, JobRun};
 
 /// One recorded situation, as it stands in `fixtures/<case>.json`.
 #[derive(Clone, Debug, Deserialize)]
@@ -18,6 +19,14 @@ pub struct Case {
     pub now: Timestamp,
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
+    /// Failures that the host has already, by id.
+    #[serde(default)]
+    pub known_failures: Vec<String>,
+    /// Job runs and failures that the host remembers of earlier cycles.
+    #[serde(default)]
+    pub earlier_runs: Vec<JobRun>,
+    #[serde(default)]
+    pub earlier_failures: Vec<Failure>,
     /// In any order; an exchange answers the first request that fits it and was not answered by an earlier one.
     pub exchanges: Vec<Exchange>,
 }

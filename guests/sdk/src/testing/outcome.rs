@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use crate::http::Request;
 use crate::log::Level;
+use crate::workloads::{Failure, JobRun};
 use crate::{Fault, Gap, Point};
 
 /// What came of a run in a testing [`World`](super::World).
@@ -15,6 +16,10 @@ pub struct Outcome {
     pub fault: Option<Fault>,
     pub requests: Vec<Request>,
     pub log: Vec<(Level, String)>,
+    /// Finished job runs that were reported.
+    pub runs: Vec<JobRun>,
+    /// Failures that were reported.
+    pub failures: Vec<Failure>,
     /// Exchanges of the fixture that nobody asked for.
     pub left: Vec<String>,
     /// The series of the manifest that exist under the world's settings.
@@ -56,10 +61,49 @@ impl Outcome {
         let tags = |p: &Point| if p.tags.is_empty() { String::new() } else { format!("{{{}}}", p.tags.join(",")) };
         section(&mut text, "points", self.points.iter().map(|p| format!("{}{} {}", p.series, tags(p), p.value)));
         section(&mut text, "gaps", self.gaps.iter().map(|g| format!("{}: {}", g.series, self.short_reason(g))));
+        section(&mut text, "job runs", self.runs.iter().map(run_line));
+        section(&mut text, "failures", self.failures.iter().map(failure_line));
         section(&mut text, "requests", self.requests.iter().map(Request::golden_line));
         section(&mut text, "log", self.log.iter().map(|(level, line)| format!("{level:?}: {line}")));
         text
     }
+}
+
+fn run_line(run: &JobRun) -> String {
+    let JobRun { id, job, schedule, project, image, node, gpus, started, ended, ending, reason } = run;
+    let started = started.map_or_else(|| "?".into(), |t| t.to_string());
+    format!(
+        "{id} {ending:?}{} {project}/{job}{}{}{} {gpus} GPUs, {started} to {ended}",
+        shown(": ", reason.as_ref()),
+        shown(" of ", schedule.as_ref()),
+        shown(" on ", node.as_ref()),
+        shown(" with ", image.as_ref()),
+    )
+}
+
+fn failure_line(failure: &Failure) -> String {
+    let parts = [
+        shown(" of ", failure.schedule.as_ref()),
+        shown(" run ", failure.run_id.as_ref()),
+        shown(" pod ", failure.pod.as_ref()),
+        shown(" container ", failure.container.as_ref()),
+        shown(" on ", failure.node.as_ref()),
+        shown(" with ", failure.image.as_ref()),
+        shown(" phase ", failure.phase.as_ref()),
+        format!(" {} GPUs", failure.gpus),
+        shown(" cpu ", failure.cpu_request.as_ref()),
+        shown(" memory ", failure.memory_request.as_ref()),
+        shown(" job ", failure.job_ending.map(|ending| format!("{ending:?}")).as_ref()),
+        shown(" message ", failure.message.as_ref().map(|text| format!("{text:?}")).as_ref()),
+        shown(" logs ", failure.logs.as_ref().map(|text| format!("{text:?}")).as_ref()),
+        shown(" events ", failure.events.as_ref().map(|text| format!("{text:?}")).as_ref()),
+    ];
+    let Failure { id, failure_type, project, job, at, .. } = failure;
+    format!("{id} {failure_type} {project}/{job} at {at}{}", parts.concat())
+}
+
+fn shown(before: &str, value: Option<&String>) -> String {
+    value.map(|value| format!("{before}{value}")).unwrap_or_default()
 }
 
 fn section(text: &mut String, title: &str, lines: impl Iterator<Item = String>) {

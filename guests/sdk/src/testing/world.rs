@@ -10,6 +10,7 @@ use super::Outcome;
 use super::case::{Case, Player};
 use crate::http::{Error, Request, Response};
 use crate::log::Level;
+use crate::workloads::{Failure, JobRun};
 use crate::{Collector, Gap, Point};
 
 thread_local! {
@@ -26,6 +27,11 @@ pub struct World {
     series: BTreeMap<String, Option<String>>,
     upstreams: Answering,
     player: Option<Player>,
+    /// Failures that the host has already.
+    known: BTreeSet<String>,
+    /// What the host remembers of earlier cycles.
+    earlier_runs: Vec<JobRun>,
+    earlier_failures: Vec<Failure>,
     outcome: Outcome,
 }
 
@@ -52,7 +58,17 @@ impl World {
         }
         let nobody = |_: &Request| panic!("nothing answers in this world");
         let series = read_series(&manifest);
-        World { now, settings, series, upstreams: Box::new(nobody), player: None, outcome: Outcome::default() }
+        World {
+            now,
+            settings,
+            series,
+            upstreams: Box::new(nobody),
+            player: None,
+            known: BTreeSet::new(),
+            earlier_runs: Vec::new(),
+            earlier_failures: Vec::new(),
+            outcome: Outcome::default(),
+        }
     }
 
     /// The world of a fixture.
@@ -63,13 +79,29 @@ impl World {
         let mut world = World::new(manifest, case.now);
         world.settings.extend(case.settings.clone());
         world.player = Some(Player::new(case));
-        world
+        world.known.extend(case.known_failures.clone());
+        world.remembering(case.earlier_runs.clone(), case.earlier_failures.clone())
     }
 
     /// Sets a setting.
     #[must_use]
     pub fn with(mut self, key: &str, value: &str) -> World {
         self.settings.insert(key.into(), value.into());
+        self
+    }
+
+    /// Lets the host have these failures already.
+    #[must_use]
+    pub fn knowing(mut self, ids: impl IntoIterator<Item = String>) -> World {
+        self.known.extend(ids);
+        self
+    }
+
+    /// Lets the host remember these runs and failures of earlier cycles.
+    #[must_use]
+    pub fn remembering(mut self, runs: Vec<JobRun>, failures: Vec<Failure>) -> World {
+        self.earlier_runs.extend(runs);
+        self.earlier_failures.extend(failures);
         self
     }
 
@@ -113,6 +145,26 @@ impl World {
         }
         self.outcome.gaps.push(gap);
         Ok(())
+    }
+
+    pub(crate) fn known_failures(&self, ids: &[String]) -> Vec<bool> {
+        ids.iter().map(|id| self.known.contains(id)).collect()
+    }
+
+    pub(crate) fn runs_since(&self, ended: Timestamp) -> Vec<JobRun> {
+        self.earlier_runs.iter().filter(|run| run.ended >= ended).cloned().collect()
+    }
+
+    pub(crate) fn failures_since(&self, at: Timestamp) -> Vec<Failure> {
+        self.earlier_failures.iter().filter(|failure| failure.at >= at).cloned().collect()
+    }
+
+    pub(crate) fn report_runs(&mut self, runs: Vec<JobRun>) {
+        self.outcome.runs.extend(runs);
+    }
+
+    pub(crate) fn report_failures(&mut self, failures: Vec<Failure>) {
+        self.outcome.failures.extend(failures);
     }
 
     pub(crate) fn setting(&self, key: &str) -> Option<String> {

@@ -1,5 +1,6 @@
 //! `host demo`: real collectors and real HTTP on loopback, without a network or a credential.
 
+mod ec2;
 mod intake;
 mod server;
 mod upstreams;
@@ -61,7 +62,8 @@ impl Demo {
         };
         let environment: BTreeMap<&str, &str> = BTreeMap::from([("TOKEN", TOKEN)]);
         let plan = Plan::build(&overrides, &|name| environment.get(name).map(|value| (*value).to_owned()))?;
-        let options = CycleOptions { now: Some(upstreams.now()), delivers: true, records: true };
+        let options =
+            CycleOptions { now: Some(upstreams.now()), delivers: true, records: true, ec2: Some(upstreams.ec2()?) };
         let summary = run_all::cycle(plan, options).await?;
         match global.format {
             Format::Json => output::print_json(&Report::of(&summary))?,
@@ -89,13 +91,17 @@ fn configuration(upstreams: &Upstreams, upstream_address: &str, intake_address: 
     let mut text = format!(
         "[cycle]\ndeadline = \"60s\"\n\
          [collector.hangs]\ncomponent = \"{HANGS}\"\nlimits = {{ deadline = \"{HANGS_DEADLINE}\", fuel = 1_000_000_000_000 }}\n\
+         [kubernetes]\nserver = \"http://{upstream_address}/kubernetes\"\n\
          [sink.datadog]\nbase_url = \"http://{intake_address}\"\nallow_addresses = [\"loopback\"]\napi_key = {{ env = \"TOKEN\" }}\n"
     );
     for name in upstreams.collectors() {
-        text.push_str(&format!(
-            "[upstream.{name}]\nbase_url = \"http://{upstream_address}/{name}\"\nallow_addresses = [\"loopback\"]\n\
-             [credential.{name}]\nkind = \"bearer\"\nenv = \"TOKEN\"\n[collector.{name}.settings]\n"
-        ));
+        for upstream in upstreams.upstreams_of(name) {
+            text.push_str(&format!(
+                "[upstream.{upstream}]\nbase_url = \"http://{upstream_address}/{upstream}\"\n\
+                 allow_addresses = [\"loopback\"]\n[credential.{upstream}]\nkind = \"bearer\"\nenv = \"TOKEN\"\n"
+            ));
+        }
+        text.push_str(&format!("[collector.{name}.settings]\n"));
         for (key, value) in upstreams.settings(name) {
             text.push_str(&format!("{key} = {value}\n"));
         }

@@ -1,10 +1,15 @@
 //! What guests import: one file for each interface.
 
+mod ec2;
 pub(super) mod http;
+mod kubernetes;
+mod last_values;
 mod logging;
 mod metrics;
+pub(super) mod quota;
 mod settings;
 pub(super) mod wasi;
+mod workloads;
 
 use wasmtime::component::{HasSelf, Linker};
 
@@ -18,6 +23,10 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     wit::http::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     wit::settings::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     wit::logging::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    wit::kubernetes::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    wit::ec2::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    wit::last_values::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    wit::workloads::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     metrics::link(linker)
 }
 

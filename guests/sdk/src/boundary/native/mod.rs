@@ -1,4 +1,12 @@
 //! The boundary outside a component: the testing world of this thread.
+//!
+//! What is no HTTP in a component is a request here too, to an upstream that is named as the import: `kubernetes`, `ec2`,
+//! `last-values`, `workloads`. So the same fixtures, simulated upstreams and golden texts hold for all of them.
+
+mod ec2;
+mod kubernetes;
+mod last_values;
+mod workloads;
 
 use jiff::Timestamp;
 
@@ -6,6 +14,11 @@ use crate::http::{Error, Request, Response};
 use crate::log::Level;
 use crate::testing::world::with_world;
 use crate::{Gap, Point};
+
+pub use self::ec2::*;
+pub use self::kubernetes::*;
+pub use self::last_values::*;
+pub use self::workloads::*;
 
 pub async fn send(request: Request) -> Result<Response, Error> {
     with_world(|world| world.answer(request))

@@ -1,5 +1,10 @@
 //! The boundary of a component: the only use of wit-bindgen.
 
+mod ec2;
+mod kubernetes;
+mod last_values;
+mod workloads;
+
 use jiff::Timestamp;
 
 use self::bindings::collector::host as wit;
@@ -7,6 +12,11 @@ use crate::fault::{Blame, Fault, Reason};
 use crate::http::{Error, ErrorKind, Request, Response};
 use crate::log::Level;
 use crate::{Gap, Point};
+
+pub use self::ec2::*;
+pub use self::kubernetes::*;
+pub use self::last_values::*;
+pub use self::workloads::*;
 
 #[allow(unsafe_code, missing_docs, clippy::all, clippy::pedantic, reason = "generated")]
 pub mod bindings {

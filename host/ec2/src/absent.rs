@@ -1,0 +1,50 @@
+//! No SDK: every call says so.
+
+use crate::{Error, ErrorKind, Instance, InstanceTypes, Options, Page, Snapshot, SpotPrice, Utilization, Volume};
+
+/// A client that nobody can have.
+#[derive(Clone, Debug)]
+pub enum Client {}
+
+impl Client {
+    /// # Errors
+    /// Always.
+    #[expect(clippy::unused_async, reason = "the other client's connects")]
+    pub async fn connect(_options: &Options) -> Result<Client, Error> {
+        Err(Error::new(ErrorKind::Credential, "this host was built without AWS (cargo feature ec2)"))
+    }
+
+    pub fn region(&self) -> &str {
+        match *self {}
+    }
+
+    pub async fn instances(&self, _next_token: Option<String>) -> Result<Page<Instance>, Error> {
+        match *self {}
+    }
+
+    pub async fn volumes(&self, _next_token: Option<String>) -> Result<Page<Volume>, Error> {
+        match *self {}
+    }
+
+    pub async fn snapshots(&self, _next_token: Option<String>) -> Result<Page<Snapshot>, Error> {
+        match *self {}
+    }
+
+    pub async fn types(&self, _names: &[String]) -> Result<InstanceTypes, Error> {
+        match *self {}
+    }
+
+    pub async fn spot_prices(&self, _types: &[String], _next_token: Option<String>) -> Result<Page<SpotPrice>, Error> {
+        match *self {}
+    }
+
+    pub async fn utilizations(
+        &self,
+        _instance_ids: &[String],
+        _start_ms: i64,
+        _end_ms: i64,
+        _period_s: i32,
+    ) -> Result<Vec<Utilization>, Error> {
+        match *self {}
+    }
+}

@@ -1,0 +1,35 @@
+//! Amazon EC2 and the CPU of its instances, as the host's collectors ask for it: pages of plain rows, errors of few kinds.
+//!
+//! The only crate that names the AWS SDKs. Credentials come by the SDK's chain: environment, profile, web identity (IRSA),
+//! container, instance metadata. No credential process is started.
+
+#[cfg(not(feature = "aws"))]
+mod absent;
+#[cfg(feature = "aws")]
+mod client;
+mod error;
+#[cfg(feature = "aws")]
+mod from_sdk;
+mod rows;
+#[cfg(feature = "aws")]
+mod sdk_error;
+
+use std::time::Duration;
+
+#[cfg(not(feature = "aws"))]
+pub use absent::Client;
+#[cfg(feature = "aws")]
+pub use client::Client;
+pub use error::{Error, ErrorKind};
+pub use rows::{Instance, InstanceType, InstanceTypes, Page, Snapshot, SpotPrice, Utilization, Volume};
+
+/// What the plan says.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Else the SDK's chain: `AWS_REGION`, the profile, the instance's metadata.
+    pub region: Option<String>,
+    /// Instead of AWS' own endpoints.
+    pub endpoint_url: Option<String>,
+    /// For one request, its repetitions not included.
+    pub timeout: Option<Duration>,
+}

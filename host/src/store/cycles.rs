@@ -1,0 +1,72 @@
+//! Cycles and their runs.
+
+use sqlx::SqliteConnection;
+
+use super::KEPT_SECONDS;
+use crate::model::{CycleSummary, RunSummary};
+
+/// Writes a cycle and its runs, and forgets those that are too old.
+pub(super) async fn record(connection: &mut SqliteConnection, cycle: &CycleSummary) -> Result<(), sqlx::Error> {
+    sqlx::query("INSERT INTO cycles (id, slot, start, duration_ms, outcome) VALUES (?, ?, ?, ?, ?)")
+        .bind(&cycle.id)
+        .bind(cycle.slot.as_second())
+        .bind(cycle.start.as_second())
+        .bind(signed(cycle.duration_ms))
+        .bind(cycle.outcome.word())
+        .execute(&mut *connection)
+        .await?;
+    for run in &cycle.runs {
+        record_run(&mut *connection, cycle, run).await?;
+    }
+    sqlx::query("DELETE FROM cycles WHERE start < ?")
+        .bind(cycle.start.as_second() - KEPT_SECONDS)
+        .execute(&mut *connection)
+        .await?;
+    Ok(())
+}
+
+async fn record_run(
+    connection: &mut SqliteConnection,
+    cycle: &CycleSummary,
+    run: &RunSummary,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO runs (cycle, collector, outcome, reason, blame, message, attempts, points, gaps, duration_ms,
+             fuel_used, memory_peak_bytes, requests, bytes, throttled, component_digest)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(&cycle.id)
+    .bind(run.collector.as_str())
+    .bind(run.outcome.word())
+    .bind(run.fault.as_ref().map(|fault| fault.reason.word()))
+    .bind(run.fault.as_ref().map(|fault| fault.blame.to_string()))
+    .bind(run.fault.as_ref().map(|fault| fault.message.as_str()))
+    .bind(i64::from(run.attempts))
+    .bind(signed(run.points as u64))
+    .bind(signed(run.gaps.len() as u64))
+    .bind(signed(run.duration_ms))
+    .bind(signed(run.fuel_used))
+    .bind(signed(run.memory_peak_bytes))
+    .bind(signed(run.http.requests))
+    .bind(signed(run.http.bytes))
+    .bind(signed(run.http.throttled))
+    .bind(run.component_digest.as_deref())
+    .execute(&mut *connection)
+    .await?;
+    if run.outcome.is_well() {
+        sqlx::query(
+            "INSERT INTO last_good (collector, start) VALUES (?1, ?2)
+             ON CONFLICT (collector) DO UPDATE SET start = MAX(start, ?2)",
+        )
+        .bind(run.collector.as_str())
+        .bind(cycle.start.as_second())
+        .execute(connection)
+        .await?;
+    }
+    Ok(())
+}
+
+/// SQLite's integers are signed; no count comes near the difference.
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,60 @@
+"""EC2 and CloudWatch: moto, seeded with a fleet (aws_world.py)."""
+
+import json
+import os
+import sys
+
+import parts
+
+PACKAGE = "moto[server,ec2,cloudwatch]==5.1.*"
+PRICES = parts.HERE.parents[2] / "guests/ec2/src/prices.csv"
+
+
+class Aws:
+    """A running moto."""
+
+    name = "ec2"
+    collector = "ec2"
+    token = "e2e-secret-access-key-0123456789"
+
+    def __init__(self, folder, now):
+        def commands(place):
+            pip = [place / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", PACKAGE]
+            return [[sys.executable, "-m", "venv", place], pip]
+
+        python = parts.install("aws", PACKAGE, commands) / "bin/python"
+        self.expected_file = folder / "aws.expected"
+        port = parts.free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        with parts.step(f"moto with a fleet on {self.url}"):
+            command = [python, parts.HERE / "aws_world.py", port, str(int(now.timestamp())), PRICES, self.expected_file]
+            self.server = parts.Server(command, folder / "aws.log", env={**os.environ, "HOME": str(folder)})
+            try:
+                self.server.wait_for_file(self.expected_file, 180)
+            except BaseException:
+                self.stop()
+                raise
+
+    def stop(self):
+        """Ends it."""
+        self.server.stop()
+
+    def plan(self):
+        """Its part of host.toml."""
+        return f"""
+[ec2]
+region = "us-east-1"
+endpoint_url = "{self.url}"
+"""
+
+    def environment(self):
+        """Credentials that moto does not look at."""
+        return {"AWS_ACCESS_KEY_ID": "e2e-access-key", "AWS_SECRET_ACCESS_KEY": self.token}
+
+    def expected(self):
+        """What each series must be: {series: {"value": number}}."""
+        return json.loads(self.expected_file.read_text())
+
+    def problems(self):
+        """Nothing beside the values."""
+        return []
