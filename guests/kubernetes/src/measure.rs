@@ -1,17 +1,16 @@
 //! What the lists amount to: pure, objects in, a sheet out. Every formula stands here.
 
 mod load;
-mod quantity;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use collector_sdk::kubernetes::quantity::{NANOS, Nanos};
 use collector_sdk::{Fault, Sheet, Timestamp};
 
 use self::load::{Resource, find_reserved, find_used};
-use self::quantity::{NANOS, Nanos};
 use crate::api::{ContainerStatus, Deployment, Pod, PodUsage};
 
 const HEALTH: [&str; 6] = [

@@ -33,8 +33,16 @@ pub struct CycleOptions {
     pub delivers: bool,
     /// Whether the state remembers the cycle.
     pub records: bool,
-    /// What stands in for EC2, in the demo.
-    pub ec2: Option<Ec2World>,
+    /// What stands in for the world, in the demo.
+    pub stand_ins: Option<StandIns>,
+}
+
+/// What the demo puts in the place of services that it cannot serve over HTTP.
+#[derive(Clone, Debug, Default)]
+pub struct StandIns {
+    pub ec2: Ec2World,
+    /// Failures that the state is to hold with their logs, by id.
+    pub known_failures: Vec<String>,
 }
 
 /// Finished runs that wait for the wiring to take them.
@@ -68,7 +76,7 @@ pub async fn run_cycle(
     let cycle = Cycle {
         runtime: Arc::new(Runtime::start(&runtime_options(&plan)).context("the collectors' runtime")?),
         egress: Arc::new(Egress::new(&plan.upstreams, &network, &plan.redactor)),
-        capabilities: Arc::new(capabilities(&plan, start, known, options.ec2.clone(), &network)),
+        capabilities: Arc::new(capabilities(&plan, start, known, options.stand_ins.clone(), &network)),
         plan: plan.clone(),
         now: start,
         collecting_ends: deadline - plan.cycle.delivery_reserve,
@@ -148,7 +156,17 @@ fn lost(collector: &CollectorPlan) -> RunSummary {
 }
 
 /// What the collectors may be given.
-fn capabilities(plan: &Plan, now: Timestamp, known: Known, ec2: Option<Ec2World>, network: &Network) -> Capabilities {
+fn capabilities(
+    plan: &Plan,
+    now: Timestamp,
+    mut known: Known,
+    stand_ins: Option<StandIns>,
+    network: &Network,
+) -> Capabilities {
+    let ec2 = stand_ins.map(|stand_ins| {
+        known.workloads.with_logs.extend(stand_ins.known_failures);
+        stand_ins.ec2
+    });
     let datadog = plan.sinks.iter().find_map(|sink| match sink {
         SinkPlan::Datadog(datadog) => Some(datadog),
         SinkPlan::Stdout => None,

@@ -64,7 +64,7 @@ impl RunAll {
             return Err(Usage { what, hint }.into());
         }
         let has_stdout_sink = plan.sinks.iter().any(|sink| matches!(sink, SinkPlan::Stdout)) && !self.dry_run;
-        let options = CycleOptions { now: self.now, delivers: !self.dry_run, records: !self.dry_run, ec2: None };
+        let options = CycleOptions { now: self.now, delivers: !self.dry_run, records: !self.dry_run, stand_ins: None };
         let summary = cycle(plan, options).await?;
         let text = report(&summary, global.format)?;
         if has_stdout_sink {

@@ -6,7 +6,7 @@ import sys
 
 import parts
 
-PACKAGE = "moto[server,ec2,cloudwatch]==5.1.*"
+PACKAGE = "moto[server,ec2,cloudwatch]==5.2.5"
 PRICES = parts.HERE.parents[2] / "guests/ec2/src/prices.csv"
 
 

@@ -12,6 +12,7 @@ import signal
 import sys
 
 import boto3
+import botocore.config
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.ec2.models import ec2_backends
 from moto.server import ThreadedMotoServer
@@ -110,10 +111,12 @@ def expect(ec2, prices, now_s):
         number["cpus"] += count * types[kind]["VCpuInfo"]["DefaultVCpus"]
         number["idle"] += count * (state == "running" and hours >= 1 and bool(averages) and max(averages) < 10)
         ages += [hours / 24] * count
-        if state == "running":
-            hourly += count * (paid[kind, zone] if is_spot else prices[kind])
-            spot_list += count * prices[kind] * is_spot
-            spot_paid += count * paid[kind, zone] * is_spot
+        if state != "running":
+            continue
+        hourly += count * (paid[kind, zone] if is_spot else prices[kind])
+        if is_spot:
+            spot_list += count * prices[kind]
+            spot_paid += count * paid[kind, zone]
     volumes = [row for page in ec2.get_paginator("describe_volumes").paginate() for row in page["Volumes"]]
     snapshots = ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]
     attached = sum(bool(row["Attachments"]) for row in volumes)
@@ -139,7 +142,9 @@ def main():
     """See above."""
     port, now_s, prices_file, expected_file = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], pathlib.Path(sys.argv[4])
     ThreadedMotoServer(ip_address="127.0.0.1", port=port).start()
-    access = {"aws_access_key_id": "x", "aws_secret_access_key": "x", "region_name": REGION}
+    # moto's server unpacks a compressed request twice.
+    plain = botocore.config.Config(disable_request_compression=True)
+    access = {"aws_access_key_id": "x", "aws_secret_access_key": "x", "region_name": REGION, "config": plain}
     ec2, cloudwatch = (boto3.client(name, endpoint_url=f"http://127.0.0.1:{port}", **access) for name in ("ec2", "cloudwatch"))
     launched = launch(ec2_backends[DEFAULT_ACCOUNT_ID][REGION], ec2, now_s)
     measure(cloudwatch, launched, now_s)

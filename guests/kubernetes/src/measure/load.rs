@@ -1,10 +1,10 @@
 //! How much of the cluster a pod reserves, and how much it uses.
 
+use collector_sdk::kubernetes::quantity::{self, Nanos};
 use std::fmt;
 
 use collector_sdk::Fault;
 
-use super::quantity::{self, Nanos};
 use crate::api::{Container, Metadata, Pod, PodUsage, Quantities};
 
 /// What is reserved and used, each for itself.

@@ -62,8 +62,12 @@ impl Demo {
         };
         let environment: BTreeMap<&str, &str> = BTreeMap::from([("TOKEN", TOKEN)]);
         let plan = Plan::build(&overrides, &|name| environment.get(name).map(|value| (*value).to_owned()))?;
-        let options =
-            CycleOptions { now: Some(upstreams.now()), delivers: true, records: true, ec2: Some(upstreams.ec2()?) };
+        let options = CycleOptions {
+            now: Some(upstreams.now()),
+            delivers: true,
+            records: true,
+            stand_ins: Some(upstreams.stand_ins()?),
+        };
         let summary = run_all::cycle(plan, options).await?;
         match global.format {
             Format::Json => output::print_json(&Report::of(&summary))?,

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::ec2;
 use super::server::{Answer, Request};
-use crate::capability::Ec2World;
+use crate::app::StandIns;
 use crate::model::{Manifest, Name, SettingKind};
 
 /// A collector's manifest and its fixture of an ordinary day.
@@ -62,10 +62,11 @@ impl Upstreams {
         Ok(Upstreams { cases, now, state: Mutex::new(State { exchanges, answered: 0 }) })
     }
 
-    /// What stands in for EC2.
-    pub fn ec2(&self) -> anyhow::Result<Ec2World> {
+    /// What the fixtures say that is not asked over HTTP.
+    pub fn stand_ins(&self) -> anyhow::Result<StandIns> {
         let (_, case) = self.cases.get("ec2").context("there is no fixture of ec2")?;
-        ec2::world(case)
+        let known = self.cases.values().flat_map(|(_, case)| case.known_failures.clone());
+        Ok(StandIns { ec2: ec2::world(case)?, known_failures: known.collect() })
     }
 
     pub fn collectors(&self) -> impl Iterator<Item = &'static str> + '_ {

@@ -1,5 +1,7 @@
 //! The cluster's API: lists, the end of a log, a node's summary. The host holds the credentials and knows the cluster.
 
+pub mod quantity;
+
 use std::collections::HashSet;
 
 use serde::Deserialize;
