@@ -13,7 +13,7 @@ use super::output;
 use crate::catalog;
 use crate::config::{CollectorPlan, Overrides};
 use crate::limits::Limits;
-use crate::model::{Asked, Manifest, Series};
+use crate::model::{Asked, KubernetesAsked, Manifest, Series};
 
 /// Print a component's manifest, digest, imports, and what it would be granted
 #[derive(Debug, Args)]
@@ -36,6 +36,8 @@ struct Card<'a> {
     after: Vec<&'a str>,
     imports: &'a [String],
     upstreams: &'a [Asked],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kubernetes: Option<&'a KubernetesAsked>,
     settings: Vec<Setting<'a>>,
     limits: Vec<Limit>,
     series: &'a [Series],
@@ -131,6 +133,7 @@ fn card<'a>(
         after: manifest.after.iter().map(|name| name.as_str()).collect(),
         imports: &component.imports,
         upstreams: &manifest.upstreams,
+        kubernetes: manifest.kubernetes.as_ref(),
         settings: manifest.settings.iter().map(setting).collect(),
         limits: limits(&collector.limits),
         series: &manifest.series,
@@ -139,6 +142,27 @@ fn card<'a>(
         problem: fault.map(|fault| fault.message.as_str()),
         hint: fault.and_then(|fault| fault.hint.as_deref()),
     }
+}
+
+/// `list pods, jobs; logs`
+fn of_cluster(asked: &KubernetesAsked) -> String {
+    let lists: Vec<String> = asked
+        .resources
+        .iter()
+        .map(|resource| match resource.parts() {
+            (_, "", plural) => plural.to_owned(),
+            (_, group, plural) => format!("{plural}.{group}"),
+        })
+        .collect();
+    let rest = [(asked.logs, "; logs of containers"), (asked.summary, "; summaries of nodes")];
+    let rest: String = rest.into_iter().filter(|(is_asked, _)| *is_asked).map(|(_, what)| what).collect();
+    format!("list {}{rest}", lists.join(", "))
+}
+
+/// The name of an import that a section of the plan grants.
+fn capability_of(import: &str) -> Option<&str> {
+    let name = import.strip_prefix("collector:host/")?.split('@').next()?;
+    matches!(name, "kubernetes" | "ec2" | "last-values" | "workloads").then_some(name)
 }
 
 fn limits(limits: &Limits) -> Vec<Limit> {
@@ -167,7 +191,14 @@ fn text(card: &Card<'_>) -> Result<String, std::fmt::Error> {
         };
         writeln!(text, "  {} {} {}{credential}", asked.name, asked.methods.join(","), asked.paths.join(" "))?;
     }
+    if let Some(asked) = card.kubernetes {
+        writeln!(text, "  of the cluster's API: {}", of_cluster(asked))?;
+    }
     writeln!(text, "\nwould be granted")?;
+    for capability in card.imports.iter().filter_map(|import| capability_of(import)).filter(|_| card.problem.is_none())
+    {
+        writeln!(text, "  import {capability}")?;
+    }
     for granted in &card.granted {
         let base_url = granted.base_url.as_deref().unwrap_or("?");
         let (methods, paths) = (granted.methods.join(","), granted.paths.join(" "));
