@@ -4,7 +4,7 @@ mod api;
 mod measure;
 
 use collector_sdk::futures::join;
-use collector_sdk::{Collector, Fault, emit, now};
+use collector_sdk::{Collector, Fault, emit, now, workloads};
 
 use crate::api::Settings;
 use crate::measure::Picture;
@@ -21,7 +21,7 @@ impl Collector for Batch {
         let picture = Picture::of(&settings, &cluster, &memory, now());
 
         let counted = emit(measure::measure_counts(&picture));
-        let reported = api::report_runs(picture.list_new_runs());
+        let reported = workloads::report_runs(picture.list_new_runs());
         let (used, explained) = join!(collect_usage(&settings, &picture), report_failures(&settings, &picture));
         counted.and(reported).and(used).and(explained)
     }
@@ -38,7 +38,7 @@ async fn report_failures(settings: &Settings, picture: &Picture<'_>) -> Result<(
     let news = measure::select_news(picture, seen, &known);
     let (wanted, news) = measure::select_logs(news, settings.log_fetches);
     let logs = api::read_logs(&wanted).await;
-    api::report_failures(measure::fill_in_logs(news, logs))
+    workloads::report_failures(measure::fill_in_logs(news, logs))
 }
 
 collector_sdk::export!(Batch);

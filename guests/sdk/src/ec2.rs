@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use crate::fault::{Fault, Reason};
+use crate::fault::Fault;
 
 /// An instance, of any state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -99,42 +99,6 @@ pub struct Page<T> {
     pub next_token: Option<String>,
 }
 
-/// Why there is no answer, in the host's words (`wit/ec2.wit`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ErrorKind {
-    Denied,
-    Limit,
-    Forbidden,
-    Throttled,
-    Unreachable,
-    Timeout,
-    Broken,
-    Credential,
-}
-
-/// Why there is no answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Error {
-    pub kind: ErrorKind,
-    pub message: String,
-}
-
-impl Error {
-    fn into_fault(self, what: &str) -> Fault {
-        let reason = match self.kind {
-            ErrorKind::Denied => Reason::Denied,
-            ErrorKind::Limit => Reason::Limit,
-            ErrorKind::Forbidden => Reason::Unauthorized,
-            ErrorKind::Throttled => Reason::RateLimited,
-            ErrorKind::Unreachable => Reason::Unreachable,
-            ErrorKind::Timeout => Reason::Timeout,
-            ErrorKind::Broken => Reason::UpstreamError,
-            ErrorKind::Credential => Reason::Credential,
-        };
-        Fault::new(reason, format!("ec2 {what}: {}", self.message))
-    }
-}
-
 /// Types of which [`types`] and [`spot_prices`] take so many in a request.
 const TYPES_AT_ONCE: usize = 100;
 /// Instances of which [`utilizations`] takes so many in a request.
@@ -145,7 +109,7 @@ const INSTANCES_AT_ONCE: usize = 500;
 /// # Errors
 /// Where the host knows none.
 pub async fn region() -> Result<String, Fault> {
-    crate::boundary::ec2_region().await.map_err(|error| error.into_fault("region"))
+    crate::boundary::ec2_region().await.map_err(|fault| fault.while_asking("ec2 region"))
 }
 
 /// Instances of every state.
@@ -153,7 +117,7 @@ pub async fn region() -> Result<String, Fault> {
 /// # Errors
 /// Where a page cannot be had: a list that broke off is not given in part. So with the other lists.
 pub async fn instances() -> Result<Vec<Instance>, Fault> {
-    turn_pages("instances", crate::boundary::ec2_instances).await
+    turn_pages("ec2 instances", crate::boundary::ec2_instances).await
 }
 
 /// Volumes of every state.
@@ -161,7 +125,7 @@ pub async fn instances() -> Result<Vec<Instance>, Fault> {
 /// # Errors
 /// As [`instances`].
 pub async fn volumes() -> Result<Vec<Volume>, Fault> {
-    turn_pages("volumes", crate::boundary::ec2_volumes).await
+    turn_pages("ec2 volumes", crate::boundary::ec2_volumes).await
 }
 
 /// Snapshots that this account owns.
@@ -169,7 +133,7 @@ pub async fn volumes() -> Result<Vec<Volume>, Fault> {
 /// # Errors
 /// As [`instances`].
 pub async fn snapshots() -> Result<Vec<Snapshot>, Fault> {
-    turn_pages("snapshots", crate::boundary::ec2_snapshots).await
+    turn_pages("ec2 snapshots", crate::boundary::ec2_snapshots).await
 }
 
 /// What types have, however many; those that the service refuses stand beside the others.
@@ -179,7 +143,7 @@ pub async fn snapshots() -> Result<Vec<Snapshot>, Fault> {
 pub async fn types(names: &[String]) -> Result<InstanceTypes, Fault> {
     let mut all = InstanceTypes::default();
     for names in names.chunks(TYPES_AT_ONCE) {
-        let some = crate::boundary::ec2_types(names.to_vec()).await.map_err(|error| error.into_fault("types"))?;
+        let some = crate::boundary::ec2_types(names.to_vec()).await.map_err(|fault| fault.while_asking("ec2 types"))?;
         all.rows.extend(some.rows);
         all.refused.extend(some.refused);
     }
@@ -194,7 +158,7 @@ pub async fn spot_prices(types: &[String]) -> Result<Vec<SpotPrice>, Fault> {
     let mut all = Vec::new();
     for types in types.chunks(TYPES_AT_ONCE) {
         let ask = |token| crate::boundary::ec2_spot_prices(types.to_vec(), token);
-        all.extend(turn_pages("spot prices", ask).await?);
+        all.extend(turn_pages("ec2 spot prices", ask).await?);
     }
     Ok(all)
 }
@@ -213,24 +177,24 @@ pub async fn utilizations(
     let mut all = Vec::new();
     for ids in instance_ids.chunks(INSTANCES_AT_ONCE) {
         let some = crate::boundary::ec2_utilizations(ids.to_vec(), start, end, period_s).await;
-        all.extend(some.map_err(|error| error.into_fault("CPU utilization"))?);
+        all.extend(some.map_err(|fault| fault.while_asking("ec2 CPU utilization"))?);
     }
     Ok(all)
 }
 
 async fn turn_pages<T, F>(what: &str, mut ask: impl FnMut(Option<String>) -> F) -> Result<Vec<T>, Fault>
 where
-    F: Future<Output = Result<Page<T>, Error>>,
+    F: Future<Output = Result<Page<T>, Fault>>,
 {
     let (mut rows, mut token, mut seen) = (Vec::new(), None, HashSet::new());
     loop {
         // A page may be empty and still not be the last.
-        let page = ask(token.clone()).await.map_err(|error| error.into_fault(what))?;
+        let page = ask(token.clone()).await.map_err(|fault| fault.while_asking(what))?;
         rows.extend(page.rows);
         let next = page.next_token.filter(|next| !next.is_empty());
         match next {
             Some(next) if !seen.insert(next.clone()) => {
-                return Err(Fault::bad_answer(format!("ec2 {what}: the pages go in a circle")));
+                return Err(Fault::bad_answer(format!("{what}: the pages go in a circle")));
             }
             Some(next) => token = Some(next),
             None => return Ok(rows),

@@ -97,7 +97,7 @@ impl Request {
         let label = format!("{} {} {}", self.upstream, self.method, self.path);
         match crate::boundary::send(self).await {
             Ok(answer) => Ok(Response { label, ..answer }),
-            Err(error) => Err(error.into_fault(&label)),
+            Err(error) => Err(error.into_fault().while_asking(&label)),
         }
     }
 
@@ -199,18 +199,19 @@ pub struct Error {
 }
 
 impl Error {
-    fn into_fault(self, label: &str) -> Fault {
-        let message = format!("{label}: {}", self.message);
+    pub(crate) fn into_fault(self) -> Fault {
         let reason = match self.kind {
             ErrorKind::Denied => Reason::Denied,
-            ErrorKind::Redirected => return Fault { blame: Blame::Upstream, reason: Reason::Denied, message },
+            ErrorKind::Redirected => {
+                return Fault { blame: Blame::Upstream, reason: Reason::Denied, message: self.message };
+            }
             ErrorKind::Limit => Reason::Limit,
             ErrorKind::Unreachable => Reason::Unreachable,
             ErrorKind::Timeout => Reason::Timeout,
             ErrorKind::Broken => Reason::UpstreamError,
             ErrorKind::Credential => Reason::Credential,
         };
-        Fault::new(reason, message)
+        Fault::new(reason, self.message)
     }
 }
 

@@ -80,10 +80,10 @@ pub async fn failures_since(at: Timestamp) -> Vec<Failure> {
     crate::boundary::failures_since(at).await
 }
 
-/// Hands finished runs over. A run whose id is known is not counted again.
+/// Hands finished runs over, however many. A run whose id is known is not counted again.
 ///
 /// # Errors
-/// Where the host refuses one: the message names it and the bound.
+/// The host's first refusal, whose message names the run or the bound; what it does not refuse is taken all the same.
 pub fn report_runs(runs: Vec<JobRun>) -> Result<(), Fault> {
     in_chunks(runs, crate::boundary::report_runs)
 }
@@ -100,10 +100,11 @@ pub fn report_failures(failures: Vec<Failure>) -> Result<(), Fault> {
 const AT_ONCE: usize = 50;
 
 fn in_chunks<T>(mut all: Vec<T>, report: impl Fn(Vec<T>) -> Result<(), Fault>) -> Result<(), Fault> {
+    let mut result = Ok(());
     while !all.is_empty() {
         let rest = all.split_off(all.len().min(AT_ONCE));
-        report(all)?;
+        result = result.and(report(all));
         all = rest;
     }
-    Ok(())
+    result
 }

@@ -39,10 +39,6 @@ const LOG_BYTES: usize = 16 * 1024;
 /// What is asked of a log. The API server's limit cuts off the end, where the reason stands, so more is asked for.
 const LOG_BYTES_ASKED: u32 = 64 * 1024;
 
-/// Reports of one call: with 16 KiB of log each they stay far below what one call may carry.
-const FAILURES_PER_CALL: usize = 40;
-const RUNS_PER_CALL: usize = 500;
-
 /// What the operator wrote for this collector. `collector.toml` says what each means.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -201,30 +197,4 @@ fn keep_end(text: &str) -> &str {
         Some((at, _)) => tail.get(at.saturating_add(1)..).unwrap_or_default(),
         None => tail,
     }
-}
-
-/// Hands finished runs over.
-///
-/// # Errors
-/// The host's first refusal; the others are handed over all the same.
-pub fn report_runs(runs: Vec<JobRun>) -> Result<(), Fault> {
-    in_calls(runs, RUNS_PER_CALL, workloads::report_runs)
-}
-
-/// Hands failures over.
-///
-/// # Errors
-/// As [`report_runs`].
-pub fn report_failures(failures: Vec<Failure>) -> Result<(), Fault> {
-    in_calls(failures, FAILURES_PER_CALL, workloads::report_failures)
-}
-
-fn in_calls<T>(rows: Vec<T>, per_call: usize, report: impl Fn(Vec<T>) -> Result<(), Fault>) -> Result<(), Fault> {
-    let mut result = Ok(());
-    let mut rows = rows.into_iter().peekable();
-    while rows.peek().is_some() {
-        let refused = report(rows.by_ref().take(per_call).collect());
-        result = result.and(refused);
-    }
-    result
 }

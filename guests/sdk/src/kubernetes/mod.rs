@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::fault::{Fault, Reason};
+use crate::fault::Fault;
 
 /// What can be listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -111,44 +111,6 @@ pub struct LogQuery {
     pub limit_bytes: u32,
 }
 
-/// Why there is no answer, in the host's words (`wit/kubernetes.wit`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ErrorKind {
-    Denied,
-    Limit,
-    Forbidden,
-    NotFound,
-    /// The continue token is too old.
-    Expired,
-    Unreachable,
-    Timeout,
-    Broken,
-    Credential,
-}
-
-/// Why there is no answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Error {
-    pub kind: ErrorKind,
-    pub message: String,
-}
-
-impl Error {
-    fn into_fault(self, what: &str) -> Fault {
-        let reason = match self.kind {
-            ErrorKind::Denied => Reason::Denied,
-            ErrorKind::Limit => Reason::Limit,
-            ErrorKind::Forbidden => Reason::Unauthorized,
-            ErrorKind::NotFound => Reason::NotFound,
-            ErrorKind::Expired | ErrorKind::Broken => Reason::UpstreamError,
-            ErrorKind::Unreachable => Reason::Unreachable,
-            ErrorKind::Timeout => Reason::Timeout,
-            ErrorKind::Credential => Reason::Credential,
-        };
-        Fault::new(reason, format!("{what}: {}", self.message))
-    }
-}
-
 #[derive(Deserialize)]
 struct Page<T> {
     metadata: Option<Metadata>,
@@ -169,39 +131,33 @@ struct Metadata {
 /// Where a page cannot be had or read: a list that broke off is not given in part.
 pub async fn list<T: DeserializeOwned>(query: Query) -> Result<Vec<T>, Fault> {
     let what = query.what();
-    match list_once(query.clone(), &what).await {
-        Err(Stopped::Expired(_)) => list_once(query, &what).await,
+    match list_once(query.clone()).await {
+        Err(Stopped::Expired(_)) => list_once(query).await,
         done => done,
     }
     .map_err(|stopped| match stopped {
-        Stopped::Expired(error) => error.into_fault(&what),
-        Stopped::Fault(fault) => fault,
+        Stopped::Expired(fault) | Stopped::Lost(fault) => fault.while_asking(&what),
     })
 }
 
-/// Why a list ended early.
-enum Stopped {
-    Expired(Error),
-    Fault(Fault),
+/// Why a page cannot be had.
+pub(crate) enum Stopped {
+    /// The continue token is too old; a new list has new ones.
+    Expired(Fault),
+    Lost(Fault),
 }
 
-async fn list_once<T: DeserializeOwned>(mut query: Query, what: &str) -> Result<Vec<T>, Stopped> {
+async fn list_once<T: DeserializeOwned>(mut query: Query) -> Result<Vec<T>, Stopped> {
     let (mut objects, mut seen) = (Vec::new(), HashSet::new());
+    let bad_answer = |what: String| Stopped::Lost(Fault::bad_answer(what));
     loop {
-        let bytes = match crate::boundary::kubernetes_list(query.clone()).await {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind == ErrorKind::Expired => return Err(Stopped::Expired(error)),
-            Err(error) => return Err(Stopped::Fault(error.into_fault(what))),
-        };
-        let page: Page<T> = serde_json::from_slice(&bytes).map_err(|e| {
-            Stopped::Fault(Fault::bad_answer(format!("{what}: the API server answered JSON of another shape: {e}")))
-        })?;
+        let bytes = crate::boundary::kubernetes_list(query.clone()).await?;
+        let page: Page<T> = serde_json::from_slice(&bytes)
+            .map_err(|e| bad_answer(format!("the API server answered JSON of another shape: {e}")))?;
         objects.extend(page.items.unwrap_or_default());
         let next = page.metadata.and_then(|metadata| metadata.continue_token).filter(|token| !token.is_empty());
         match next {
-            Some(next) if !seen.insert(next.clone()) => {
-                return Err(Stopped::Fault(Fault::bad_answer(format!("{what}: the pages go in a circle"))));
-            }
+            Some(next) if !seen.insert(next.clone()) => return Err(bad_answer("the pages go in a circle".into())),
             Some(next) => query.continue_token = Some(next),
             None => return Ok(objects),
         }
@@ -214,7 +170,7 @@ async fn list_once<T: DeserializeOwned>(mut query: Query, what: &str) -> Result<
 /// Where it cannot be had: the pod is gone, a right is missing.
 pub async fn logs(query: LogQuery) -> Result<String, Fault> {
     let what = format!("kubernetes log of {}/{}", query.namespace, query.pod);
-    crate::boundary::kubernetes_logs(query).await.map_err(|error| error.into_fault(&what))
+    crate::boundary::kubernetes_logs(query).await.map_err(|fault| fault.while_asking(&what))
 }
 
 /// The kubelet's summary of a node.
@@ -223,6 +179,6 @@ pub async fn logs(query: LogQuery) -> Result<String, Fault> {
 /// Where it cannot be had or read: the cluster does not serve it, a right is missing.
 pub async fn summary<T: DeserializeOwned>(node: &str) -> Result<T, Fault> {
     let what = format!("kubernetes summary of node {node}");
-    let bytes = crate::boundary::kubernetes_summary(node).await.map_err(|error| error.into_fault(&what))?;
+    let bytes = crate::boundary::kubernetes_summary(node).await.map_err(|fault| fault.while_asking(&what))?;
     serde_json::from_slice(&bytes).map_err(|e| Fault::bad_answer(format!("{what}: JSON of another shape: {e}")))
 }

@@ -1,9 +1,10 @@
 //! `wit/kubernetes.wit`.
 
 use super::bindings::collector::host::kubernetes as wit;
-use crate::kubernetes::{Error, ErrorKind, LogQuery, Query, Resource};
+use crate::fault::{Fault, Reason};
+use crate::kubernetes::{LogQuery, Query, Resource, Stopped};
 
-pub async fn kubernetes_list(query: Query) -> Result<Vec<u8>, Error> {
+pub async fn kubernetes_list(query: Query) -> Result<Vec<u8>, Stopped> {
     let kind = match query.resource {
         Resource::Pods => wit::Kind::Pods,
         Resource::Nodes => wit::Kind::Nodes,
@@ -14,31 +15,33 @@ pub async fn kubernetes_list(query: Query) -> Result<Vec<u8>, Error> {
         Resource::PodMetrics => wit::Kind::PodMetrics,
     };
     let Query { resource: _, namespace, label_selector, field_selector, limit, continue_token } = query;
-    wit::list(wit::Query { kind, namespace, label_selector, field_selector, limit, continue_token })
-        .await
-        .map_err(error)
+    wit::list(wit::Query { kind, namespace, label_selector, field_selector, limit, continue_token }).await.map_err(
+        |error| match error.kind {
+            wit::ErrorKind::Expired => Stopped::Expired(fault(error)),
+            _ => Stopped::Lost(fault(error)),
+        },
+    )
 }
 
-pub async fn kubernetes_logs(query: LogQuery) -> Result<String, Error> {
+pub async fn kubernetes_logs(query: LogQuery) -> Result<String, Fault> {
     let LogQuery { namespace, pod, container, previous, tail_lines, limit_bytes } = query;
-    wit::logs(wit::LogQuery { namespace, pod, container, previous, tail_lines, limit_bytes }).await.map_err(error)
+    wit::logs(wit::LogQuery { namespace, pod, container, previous, tail_lines, limit_bytes }).await.map_err(fault)
 }
 
-pub async fn kubernetes_summary(node: &str) -> Result<Vec<u8>, Error> {
-    wit::summary(node.to_owned()).await.map_err(error)
+pub async fn kubernetes_summary(node: &str) -> Result<Vec<u8>, Fault> {
+    wit::summary(node.to_owned()).await.map_err(fault)
 }
 
-fn error(error: wit::KubernetesError) -> Error {
-    let kind = match error.kind {
-        wit::ErrorKind::Denied => ErrorKind::Denied,
-        wit::ErrorKind::Limit => ErrorKind::Limit,
-        wit::ErrorKind::Forbidden => ErrorKind::Forbidden,
-        wit::ErrorKind::NotFound => ErrorKind::NotFound,
-        wit::ErrorKind::Expired => ErrorKind::Expired,
-        wit::ErrorKind::Unreachable => ErrorKind::Unreachable,
-        wit::ErrorKind::Timeout => ErrorKind::Timeout,
-        wit::ErrorKind::Broken => ErrorKind::Broken,
-        wit::ErrorKind::Credential => ErrorKind::Credential,
+fn fault(error: wit::KubernetesError) -> Fault {
+    let reason = match error.kind {
+        wit::ErrorKind::Denied => Reason::Denied,
+        wit::ErrorKind::Limit => Reason::Limit,
+        wit::ErrorKind::Forbidden => Reason::Unauthorized,
+        wit::ErrorKind::NotFound => Reason::NotFound,
+        wit::ErrorKind::Expired | wit::ErrorKind::Broken => Reason::UpstreamError,
+        wit::ErrorKind::Unreachable => Reason::Unreachable,
+        wit::ErrorKind::Timeout => Reason::Timeout,
+        wit::ErrorKind::Credential => Reason::Credential,
     };
-    Error { kind, message: error.message }
+    Fault::new(reason, error.message)
 }

@@ -4,31 +4,32 @@
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
-use crate::ec2::{Error, ErrorKind, Instance, InstanceTypes, Page, Snapshot, SpotPrice, Utilization, Volume};
-use crate::http::{self, Request};
-use crate::testing::world::with_world;
+use super::answer;
+use crate::ec2::{Instance, InstanceTypes, Page, Snapshot, SpotPrice, Utilization, Volume};
+use crate::fault::{Fault, Reason};
+use crate::http::Request;
 
-pub async fn ec2_region() -> Result<String, Error> {
+pub async fn ec2_region() -> Result<String, Fault> {
     ask(Request::get("ec2", "/region"))
 }
 
-pub async fn ec2_instances(next_token: Option<String>) -> Result<Page<Instance>, Error> {
+pub async fn ec2_instances(next_token: Option<String>) -> Result<Page<Instance>, Fault> {
     ask(with_token(Request::get("ec2", "/instances"), next_token))
 }
 
-pub async fn ec2_volumes(next_token: Option<String>) -> Result<Page<Volume>, Error> {
+pub async fn ec2_volumes(next_token: Option<String>) -> Result<Page<Volume>, Fault> {
     ask(with_token(Request::get("ec2", "/volumes"), next_token))
 }
 
-pub async fn ec2_snapshots(next_token: Option<String>) -> Result<Page<Snapshot>, Error> {
+pub async fn ec2_snapshots(next_token: Option<String>) -> Result<Page<Snapshot>, Fault> {
     ask(with_token(Request::get("ec2", "/snapshots"), next_token))
 }
 
-pub async fn ec2_types(names: Vec<String>) -> Result<InstanceTypes, Error> {
+pub async fn ec2_types(names: Vec<String>) -> Result<InstanceTypes, Fault> {
     ask(Request::get("ec2", "/types").query("names", names.join(",")))
 }
 
-pub async fn ec2_spot_prices(types: Vec<String>, next_token: Option<String>) -> Result<Page<SpotPrice>, Error> {
+pub async fn ec2_spot_prices(types: Vec<String>, next_token: Option<String>) -> Result<Page<SpotPrice>, Fault> {
     ask(with_token(Request::get("ec2", "/spot-prices").query("types", types.join(",")), next_token))
 }
 
@@ -37,7 +38,7 @@ pub async fn ec2_utilizations(
     start: Timestamp,
     end: Timestamp,
     period_s: u32,
-) -> Result<Vec<Utilization>, Error> {
+) -> Result<Vec<Utilization>, Fault> {
     let request = Request::get("ec2", "/utilizations").query("start", start).query("end", end);
     ask(request.query("period_s", period_s).query("instances", instance_ids.join(",")))
 }
@@ -49,24 +50,14 @@ fn with_token(request: Request, token: Option<String>) -> Request {
     }
 }
 
-fn ask<T: DeserializeOwned>(request: Request) -> Result<T, Error> {
+fn ask<T: DeserializeOwned>(request: Request) -> Result<T, Fault> {
     let label = request.path().to_owned();
-    let answer = with_world(|world| world.answer(request)).map_err(|error| Error {
-        kind: match error.kind {
-            http::ErrorKind::Denied | http::ErrorKind::Redirected => ErrorKind::Denied,
-            http::ErrorKind::Limit => ErrorKind::Limit,
-            http::ErrorKind::Unreachable => ErrorKind::Unreachable,
-            http::ErrorKind::Timeout => ErrorKind::Timeout,
-            http::ErrorKind::Broken => ErrorKind::Broken,
-            http::ErrorKind::Credential => ErrorKind::Credential,
-        },
-        message: error.message,
-    })?;
-    let error = |kind, what: String| Error { kind, message: format!("{label}: {what}") };
+    let answer = answer(request)?;
+    let fault = |reason, what: String| Fault::new(reason, format!("{label}: {what}"));
     match answer.status {
-        200..=299 => serde_json::from_slice(&answer.body).map_err(|e| error(ErrorKind::Broken, e.to_string())),
-        403 => Err(error(ErrorKind::Forbidden, "the credentials lack a right".into())),
-        503 => Err(error(ErrorKind::Throttled, "asked to slow down".into())),
-        status => Err(error(ErrorKind::Broken, format!("answered {status}"))),
+        200..=299 => serde_json::from_slice(&answer.body).map_err(|e| fault(Reason::UpstreamError, e.to_string())),
+        403 => Err(fault(Reason::Unauthorized, "the credentials lack a right".into())),
+        503 => Err(fault(Reason::RateLimited, "asked to slow down".into())),
+        status => Err(fault(Reason::UpstreamError, format!("answered {status}"))),
     }
 }

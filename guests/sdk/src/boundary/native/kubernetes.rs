@@ -1,10 +1,11 @@
 //! The cluster's API as requests to the world's upstream `kubernetes`, with the paths of a real API server.
 
-use crate::http::{self, Request, Response};
-use crate::kubernetes::{Error, ErrorKind, LogQuery, Query, Resource};
-use crate::testing::world::with_world;
+use super::answer;
+use crate::fault::{Fault, Reason};
+use crate::http::{self, Request};
+use crate::kubernetes::{LogQuery, Query, Resource, Stopped};
 
-pub async fn kubernetes_list(query: Query) -> Result<Vec<u8>, Error> {
+pub async fn kubernetes_list(query: Query) -> Result<Vec<u8>, Stopped> {
     let (api, plural) = match query.resource {
         Resource::Pods => ("/api/v1", "pods"),
         Resource::Nodes => ("/api/v1", "nodes"),
@@ -25,10 +26,10 @@ pub async fn kubernetes_list(query: Query) -> Result<Vec<u8>, Error> {
         Some(value) => request.query(name, value),
         None => request,
     });
-    ask(request).map(|answer| answer.body)
+    ask(request)
 }
 
-pub async fn kubernetes_logs(query: LogQuery) -> Result<String, Error> {
+pub async fn kubernetes_logs(query: LogQuery) -> Result<String, Fault> {
     let LogQuery { namespace, pod, container, previous, tail_lines, limit_bytes } = query;
     let path = format!("/api/v1/namespaces/{}/pods/{}/log", http::segment(&namespace), http::segment(&pod));
     let mut request = Request::get("kubernetes", path).query("tailLines", tail_lines).query("limitBytes", limit_bytes);
@@ -38,33 +39,31 @@ pub async fn kubernetes_logs(query: LogQuery) -> Result<String, Error> {
     if previous {
         request = request.query("previous", true);
     }
-    ask(request).map(|answer| String::from_utf8_lossy(&answer.body).into_owned())
+    ask(request).map(|body| String::from_utf8_lossy(&body).into_owned()).map_err(lost)
 }
 
-pub async fn kubernetes_summary(node: &str) -> Result<Vec<u8>, Error> {
+pub async fn kubernetes_summary(node: &str) -> Result<Vec<u8>, Fault> {
     let path = format!("/api/v1/nodes/{}/proxy/stats/summary", http::segment(node));
-    ask(Request::get("kubernetes", path)).map(|answer| answer.body)
+    ask(Request::get("kubernetes", path)).map_err(lost)
 }
 
-fn ask(request: Request) -> Result<Response, Error> {
+/// The body of an answer with a good status.
+fn ask(request: Request) -> Result<Vec<u8>, Stopped> {
     let label = request.path().to_owned();
-    let answer = with_world(|world| world.answer(request)).map_err(|error| Error {
-        kind: match error.kind {
-            http::ErrorKind::Denied | http::ErrorKind::Redirected => ErrorKind::Denied,
-            http::ErrorKind::Limit => ErrorKind::Limit,
-            http::ErrorKind::Unreachable => ErrorKind::Unreachable,
-            http::ErrorKind::Timeout => ErrorKind::Timeout,
-            http::ErrorKind::Broken => ErrorKind::Broken,
-            http::ErrorKind::Credential => ErrorKind::Credential,
-        },
-        message: error.message,
-    })?;
-    let kind = match answer.status {
-        200..=299 => return Ok(answer),
-        401 | 403 => ErrorKind::Forbidden,
-        404 => ErrorKind::NotFound,
-        410 => ErrorKind::Expired,
-        _ => ErrorKind::Broken,
+    let answer = answer(request).map_err(Stopped::Lost)?;
+    let reason = match answer.status {
+        200..=299 => return Ok(answer.body),
+        401 | 403 => Reason::Unauthorized,
+        404 => Reason::NotFound,
+        _ => Reason::UpstreamError,
     };
-    Err(Error { kind, message: format!("GET {label} answered {}", answer.status) })
+    let fault = Fault::new(reason, format!("GET {label} answered {}", answer.status));
+    Err(if answer.status == 410 { Stopped::Expired(fault) } else { Stopped::Lost(fault) })
+}
+
+/// What no token is given for cannot be asked with one that is too old.
+fn lost(stopped: Stopped) -> Fault {
+    match stopped {
+        Stopped::Expired(fault) | Stopped::Lost(fault) => fault,
+    }
 }

@@ -13,12 +13,17 @@ use jiff::Timestamp;
 use crate::http::{Error, Request, Response};
 use crate::log::Level;
 use crate::testing::world::with_world;
-use crate::{Gap, Point};
+use crate::{Fault, Gap, Point};
 
 pub use self::ec2::*;
 pub use self::kubernetes::*;
 pub use self::last_values::*;
 pub use self::workloads::*;
+
+/// What the world answers to what is no HTTP in a component.
+fn answer(request: Request) -> Result<Response, Fault> {
+    with_world(|world| world.answer(request)).map_err(Error::into_fault)
+}
 
 pub async fn send(request: Request) -> Result<Response, Error> {
     with_world(|world| world.answer(request))
