@@ -1,6 +1,8 @@
 //! No SDK: every call says so.
 
-use crate::{Error, ErrorKind, Instance, InstanceTypes, Options, Page, Snapshot, SpotPrice, Utilization, Volume};
+use crate::{
+    Error, ErrorKind, Instance, InstanceTypes, Options, Page, Snapshot, SpotPrice, Traffic, Utilization, Volume,
+};
 
 /// A client that nobody can have.
 #[derive(Clone, Debug)]
@@ -18,23 +20,28 @@ impl Client {
         match *self {}
     }
 
-    pub async fn instances(&self, _next_token: Option<String>) -> Result<Page<Instance>, Error> {
+    pub async fn instances(&self, _next_token: Option<String>, _traffic: &Traffic) -> Result<Page<Instance>, Error> {
         match *self {}
     }
 
-    pub async fn volumes(&self, _next_token: Option<String>) -> Result<Page<Volume>, Error> {
+    pub async fn volumes(&self, _next_token: Option<String>, _traffic: &Traffic) -> Result<Page<Volume>, Error> {
         match *self {}
     }
 
-    pub async fn snapshots(&self, _next_token: Option<String>) -> Result<Page<Snapshot>, Error> {
+    pub async fn snapshots(&self, _next_token: Option<String>, _traffic: &Traffic) -> Result<Page<Snapshot>, Error> {
         match *self {}
     }
 
-    pub async fn types(&self, _names: &[String]) -> Result<InstanceTypes, Error> {
+    pub async fn types(&self, _names: &[String], _traffic: &Traffic) -> Result<InstanceTypes, Error> {
         match *self {}
     }
 
-    pub async fn spot_prices(&self, _types: &[String], _next_token: Option<String>) -> Result<Page<SpotPrice>, Error> {
+    pub async fn spot_prices(
+        &self,
+        _types: &[String],
+        _next_token: Option<String>,
+        _traffic: &Traffic,
+    ) -> Result<Page<SpotPrice>, Error> {
         match *self {}
     }
 
@@ -44,6 +51,7 @@ impl Client {
         _start_ms: i64,
         _end_ms: i64,
         _period_s: i32,
+        _traffic: &Traffic,
     ) -> Result<Vec<Utilization>, Error> {
         match *self {}
     }

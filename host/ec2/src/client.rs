@@ -17,7 +17,8 @@ use aws_sdk_ec2::primitives::DateTime;
 
 use crate::from_sdk;
 use crate::{
-    Error, ErrorKind, Instance, InstanceType, InstanceTypes, Options, Page, Snapshot, SpotPrice, Utilization, Volume,
+    Error, ErrorKind, Instance, InstanceType, InstanceTypes, Options, Page, Snapshot, SpotPrice, Traffic, Utilization,
+    Volume,
 };
 
 /// Instances, snapshots and prices of a page: the most that EC2 gives.
@@ -85,9 +86,14 @@ impl Client {
     ///
     /// # Errors
     /// As [`Error`] says; so with the other calls.
-    pub async fn instances(&self, next_token: Option<String>) -> Result<Page<Instance>, Error> {
+    pub async fn instances(&self, next_token: Option<String>, traffic: &Traffic) -> Result<Page<Instance>, Error> {
         let ask = self.ec2.describe_instances().max_results(PAGE).set_next_token(next_token);
-        let answer = ask.send().await.map_err(|e| Error::of("DescribeInstances", &e))?;
+        let answer = ask
+            .customize()
+            .interceptor(traffic.clone())
+            .send()
+            .await
+            .map_err(|e| Error::of("DescribeInstances", &e))?;
         let reservations = answer.reservations.unwrap_or_default().into_iter();
         let rows = reservations.flat_map(|r| r.instances.unwrap_or_default()).map(Instance::from).collect();
         Ok(Page { rows, next_token: answer.next_token })
@@ -97,9 +103,10 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::instances`].
-    pub async fn volumes(&self, next_token: Option<String>) -> Result<Page<Volume>, Error> {
+    pub async fn volumes(&self, next_token: Option<String>, traffic: &Traffic) -> Result<Page<Volume>, Error> {
         let ask = self.ec2.describe_volumes().max_results(VOLUMES_OF_PAGE).set_next_token(next_token);
-        let answer = ask.send().await.map_err(|e| Error::of("DescribeVolumes", &e))?;
+        let answer =
+            ask.customize().interceptor(traffic.clone()).send().await.map_err(|e| Error::of("DescribeVolumes", &e))?;
         let rows = answer.volumes.unwrap_or_default().into_iter().map(Volume::from).collect();
         Ok(Page { rows, next_token: answer.next_token })
     }
@@ -108,9 +115,14 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::instances`].
-    pub async fn snapshots(&self, next_token: Option<String>) -> Result<Page<Snapshot>, Error> {
+    pub async fn snapshots(&self, next_token: Option<String>, traffic: &Traffic) -> Result<Page<Snapshot>, Error> {
         let ask = self.ec2.describe_snapshots().owner_ids("self").max_results(PAGE).set_next_token(next_token);
-        let answer = ask.send().await.map_err(|e| Error::of("DescribeSnapshots", &e))?;
+        let answer = ask
+            .customize()
+            .interceptor(traffic.clone())
+            .send()
+            .await
+            .map_err(|e| Error::of("DescribeSnapshots", &e))?;
         let rows = answer.snapshots.unwrap_or_default().into_iter().map(Snapshot::from).collect();
         Ok(Page { rows, next_token: answer.next_token })
     }
@@ -119,7 +131,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::instances`].
-    pub async fn types(&self, names: &[String]) -> Result<InstanceTypes, Error> {
+    pub async fn types(&self, names: &[String], traffic: &Traffic) -> Result<InstanceTypes, Error> {
         let mut all = InstanceTypes::default();
         let mut left = vec![names.to_vec()];
         while let Some(names) = left.pop() {
@@ -127,7 +139,8 @@ impl Client {
                 continue;
             }
             let types = names.iter().map(|name| name.as_str().into()).collect();
-            match self.ec2.describe_instance_types().set_instance_types(Some(types)).send().await {
+            let ask = self.ec2.describe_instance_types().set_instance_types(Some(types));
+            match ask.customize().interceptor(traffic.clone()).send().await {
                 Ok(answer) => {
                     all.rows.extend(answer.instance_types.unwrap_or_default().into_iter().map(InstanceType::from))
                 }
@@ -144,11 +157,17 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::instances`].
-    pub async fn spot_prices(&self, types: &[String], next_token: Option<String>) -> Result<Page<SpotPrice>, Error> {
+    pub async fn spot_prices(
+        &self,
+        types: &[String],
+        next_token: Option<String>,
+        traffic: &Traffic,
+    ) -> Result<Page<SpotPrice>, Error> {
         let now = DateTime::from(SystemTime::now());
         let types = types.iter().map(|name| name.as_str().into()).collect();
         let ask = self.ec2.describe_spot_price_history().set_instance_types(Some(types)).start_time(now).end_time(now);
-        let answer = ask.max_results(PAGE).set_next_token(next_token).send().await;
+        let ask = ask.max_results(PAGE).set_next_token(next_token);
+        let answer = ask.customize().interceptor(traffic.clone()).send().await;
         let answer = answer.map_err(|e| Error::of("DescribeSpotPriceHistory", &e))?;
         let rows = answer.spot_price_history.unwrap_or_default().into_iter().filter_map(from_sdk::spot_price).collect();
         Ok(Page { rows, next_token: answer.next_token })
@@ -164,28 +183,32 @@ impl Client {
         start_ms: i64,
         end_ms: i64,
         period_s: i32,
+        traffic: &Traffic,
     ) -> Result<Vec<Utilization>, Error> {
-        let queries = instance_ids.iter().enumerate().map(|(n, id)| cpu_query(n, id, period_s)).collect();
-        let mut pages = self
+        let none = |id: &String| Utilization { instance_id: id.clone(), averages: Vec::new() };
+        let mut rows: Vec<Utilization> = instance_ids.iter().map(none).collect();
+        let queries: Vec<_> = instance_ids.iter().enumerate().map(|(n, id)| cpu_query(n, id, period_s)).collect();
+        let all = self
             .cloudwatch
             .get_metric_data()
             .set_metric_data_queries(Some(queries))
             .start_time(DateTime::from_millis(start_ms))
-            .end_time(DateTime::from_millis(end_ms))
-            .into_paginator()
-            .send();
-        let none = |id: &String| Utilization { instance_id: id.clone(), averages: Vec::new() };
-        let mut rows: Vec<Utilization> = instance_ids.iter().map(none).collect();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|e| Error::of("GetMetricData", &e))?;
+            .end_time(DateTime::from_millis(end_ms));
+        let mut token = None;
+        loop {
+            let ask = all.clone().set_next_token(token).customize().interceptor(traffic.clone());
+            let page = ask.send().await.map_err(|e| Error::of("GetMetricData", &e))?;
             for result in page.metric_data_results.unwrap_or_default() {
                 let place = result.id.as_deref().and_then(|id| id.strip_prefix('i')?.parse::<usize>().ok());
                 if let Some(row) = place.and_then(|place| rows.get_mut(place)) {
                     row.averages.extend(result.values.unwrap_or_default());
                 }
             }
+            token = page.next_token;
+            if token.as_ref().is_none_or(String::is_empty) {
+                return Ok(rows);
+            }
         }
-        Ok(rows)
     }
 }
 

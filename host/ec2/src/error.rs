@@ -13,6 +13,8 @@ pub enum ErrorKind {
     Timeout,
     /// Any other error of the service.
     Broken,
+    /// The observer of the call ended it.
+    Limit,
     /// No credentials, no region.
     Credential,
 }

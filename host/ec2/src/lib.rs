@@ -13,6 +13,7 @@ mod from_sdk;
 mod rows;
 #[cfg(feature = "aws")]
 mod sdk_error;
+mod traffic;
 
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ pub use absent::Client;
 pub use client::Client;
 pub use error::{Error, ErrorKind};
 pub use rows::{Instance, InstanceType, InstanceTypes, Page, Snapshot, SpotPrice, Utilization, Volume};
+pub use traffic::{Observer, Traffic};
 
 /// What the plan says.
 #[derive(Clone, Debug, Default)]

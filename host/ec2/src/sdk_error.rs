@@ -12,6 +12,10 @@ impl Error {
         E: ProvideErrorMetadata + StdError + 'static,
         R: std::fmt::Debug,
     {
+        // What this crate itself said on the way.
+        if let Some(own) = causes(error).find_map(|cause| cause.downcast_ref::<Error>()) {
+            return Error::new(own.kind, format!("{action}: {own}"));
+        }
         let (kind, what) = match error {
             SdkError::ServiceError(_) => {
                 let code = error.code().unwrap_or("an error without a code");
@@ -36,12 +40,16 @@ where
     E: ProvideErrorMetadata + StdError + 'static,
     R: std::fmt::Debug,
 {
-    let causes = std::iter::successors(error.source(), |cause: &&(dyn StdError + 'static)| (*cause).source());
-    let causes: Vec<String> = causes.map(ToString::to_string).collect();
+    let causes: Vec<String> = causes(error).map(ToString::to_string).collect();
     match causes.is_empty() {
         true => error.to_string(),
         false => causes.join(": "),
     }
+}
+
+/// What caused an error, the nearest first.
+fn causes(error: &dyn StdError) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+    std::iter::successors(error.source(), |cause: &&(dyn StdError + 'static)| (*cause).source())
 }
 
 /// By the code: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html

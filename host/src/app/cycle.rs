@@ -22,7 +22,7 @@ use crate::model::{Blame, CycleSummary, Event, Fault, Manifest, Outcome, Point, 
 use crate::runner::{Cycle, Finished};
 use crate::runtime::{Cache, Metering, Options, Runtime};
 use crate::sinks::Sink;
-use crate::store::{self, KnownWorkloads, Store, StoreError};
+use crate::store::{CycleRecord, KnownWorkloads, Store, StoreError};
 
 /// How a cycle is run.
 #[derive(Clone, Debug, Default)]
@@ -261,7 +261,7 @@ impl State {
     async fn record(self, summary: &mut CycleSummary, values: &[Point], reports: &WorkloadReports) {
         let Some(mut store) = self.store else { return };
         if self.records {
-            let recorded = store.record(&store::Cycle { summary, values, reports }).await;
+            let recorded = store.record(&CycleRecord { summary, values, reports }).await;
             if let Err(e) = recorded {
                 summary.host_faults.push(e.to_string());
             }

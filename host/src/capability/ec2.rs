@@ -1,13 +1,13 @@
 //! EC2 and CloudWatch, through the crate `host-ec2`; in the demo, a world of fixtures instead.
 
 use host_ec2::{
-    Client, Instance, InstanceType, InstanceTypes, Options, Page, Snapshot, SpotPrice, Utilization, Volume,
+    Client, Instance, InstanceType, InstanceTypes, Options, Page, Snapshot, SpotPrice, Traffic, Utilization, Volume,
 };
 use tokio::sync::OnceCell;
 
 use crate::config::Ec2Plan;
 
-pub use host_ec2::{Error as Ec2Error, ErrorKind as Ec2ErrorKind};
+pub use host_ec2::{Error as Ec2Error, ErrorKind as Ec2ErrorKind, Observer as Ec2Observer, Traffic as Ec2Traffic};
 
 /// EC2 of the plan. Nobody is connected before something is asked.
 #[derive(Debug)]
@@ -62,10 +62,10 @@ impl Ec2 {
     ///
     /// # Errors
     /// As [`Ec2::region`].
-    pub async fn instances(&self, token: Option<String>) -> Result<Page<Instance>, Ec2Error> {
+    pub async fn instances(&self, token: Option<String>, traffic: &Traffic) -> Result<Page<Instance>, Ec2Error> {
         match &self.0 {
-            Source::World(world) => Ok(whole(&world.instances)),
-            Source::Aws { .. } => self.client().await?.instances(token).await,
+            Source::World(world) => whole(&world.instances, traffic),
+            Source::Aws { .. } => self.client().await?.instances(token, traffic).await,
         }
     }
 
@@ -73,10 +73,10 @@ impl Ec2 {
     ///
     /// # Errors
     /// As [`Ec2::region`].
-    pub async fn volumes(&self, token: Option<String>) -> Result<Page<Volume>, Ec2Error> {
+    pub async fn volumes(&self, token: Option<String>, traffic: &Traffic) -> Result<Page<Volume>, Ec2Error> {
         match &self.0 {
-            Source::World(world) => Ok(whole(&world.volumes)),
-            Source::Aws { .. } => self.client().await?.volumes(token).await,
+            Source::World(world) => whole(&world.volumes, traffic),
+            Source::Aws { .. } => self.client().await?.volumes(token, traffic).await,
         }
     }
 
@@ -84,10 +84,10 @@ impl Ec2 {
     ///
     /// # Errors
     /// As [`Ec2::region`].
-    pub async fn snapshots(&self, token: Option<String>) -> Result<Page<Snapshot>, Ec2Error> {
+    pub async fn snapshots(&self, token: Option<String>, traffic: &Traffic) -> Result<Page<Snapshot>, Ec2Error> {
         match &self.0 {
-            Source::World(world) => Ok(whole(&world.snapshots)),
-            Source::Aws { .. } => self.client().await?.snapshots(token).await,
+            Source::World(world) => whole(&world.snapshots, traffic),
+            Source::Aws { .. } => self.client().await?.snapshots(token, traffic).await,
         }
     }
 
@@ -95,13 +95,14 @@ impl Ec2 {
     ///
     /// # Errors
     /// As [`Ec2::region`].
-    pub async fn types(&self, names: &[String]) -> Result<InstanceTypes, Ec2Error> {
+    pub async fn types(&self, names: &[String], traffic: &Traffic) -> Result<InstanceTypes, Ec2Error> {
         match &self.0 {
             Source::World(world) => {
+                traffic.request()?;
                 let rows = world.types.iter().filter(|row| names.contains(&row.name)).cloned().collect();
                 Ok(InstanceTypes { rows, refused: Vec::new() })
             }
-            Source::Aws { .. } => self.client().await?.types(names).await,
+            Source::Aws { .. } => self.client().await?.types(names, traffic).await,
         }
     }
 
@@ -109,13 +110,19 @@ impl Ec2 {
     ///
     /// # Errors
     /// As [`Ec2::region`].
-    pub async fn spot_prices(&self, types: &[String], token: Option<String>) -> Result<Page<SpotPrice>, Ec2Error> {
+    pub async fn spot_prices(
+        &self,
+        types: &[String],
+        token: Option<String>,
+        traffic: &Traffic,
+    ) -> Result<Page<SpotPrice>, Ec2Error> {
         match &self.0 {
             Source::World(world) => {
+                traffic.request()?;
                 let rows = world.spot_prices.iter().filter(|row| types.contains(&row.instance_type)).cloned();
                 Ok(Page { rows: rows.collect(), next_token: None })
             }
-            Source::Aws { .. } => self.client().await?.spot_prices(types, token).await,
+            Source::Aws { .. } => self.client().await?.spot_prices(types, token, traffic).await,
         }
     }
 
@@ -129,13 +136,17 @@ impl Ec2 {
         start_ms: i64,
         end_ms: i64,
         period_s: i32,
+        traffic: &Traffic,
     ) -> Result<Vec<Utilization>, Ec2Error> {
         match &self.0 {
             Source::World(world) => {
+                traffic.request()?;
                 let rows = world.utilizations.iter().filter(|row| instance_ids.contains(&row.instance_id));
                 Ok(rows.cloned().collect())
             }
-            Source::Aws { .. } => self.client().await?.utilizations(instance_ids, start_ms, end_ms, period_s).await,
+            Source::Aws { .. } => {
+                self.client().await?.utilizations(instance_ids, start_ms, end_ms, period_s, traffic).await
+            }
         }
     }
 
@@ -149,6 +160,7 @@ impl Ec2 {
     }
 }
 
-fn whole<T: Clone>(rows: &[T]) -> Page<T> {
-    Page { rows: rows.to_vec(), next_token: None }
+fn whole<T: Clone>(rows: &[T], traffic: &Traffic) -> Result<Page<T>, Ec2Error> {
+    traffic.request()?;
+    Ok(Page { rows: rows.to_vec(), next_token: None })
 }

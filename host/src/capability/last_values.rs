@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::config::DatadogPlan;
 use crate::egress::{Ask, Bounds, Buffer, Endpoint, Meter, Network, Pacing};
 use crate::limits::ByteSize;
-use crate::model::{Name, Point, Redactor};
+use crate::model::{Name, Point, Redactor, Secret};
 use crate::policy::{Credential, Redirects, Upstream};
 
 /// Where a value comes from.
@@ -48,7 +48,7 @@ pub struct LastValues {
 /// Datadog's query interface.
 struct Query {
     endpoint: Endpoint,
-    app_key: String,
+    app_key: Secret,
     /// The tags that every point of this host carries and that tell environments apart: `env:production`; or `*`.
     scope: String,
 }
@@ -124,7 +124,7 @@ impl LastValues {
 
 impl Query {
     fn new(plan: &DatadogPlan, tags: &[String], network: &Network, redactor: &Redactor) -> Option<Query> {
-        let app_key = plan.app_key.as_ref()?.reveal().to_owned();
+        let app_key = plan.app_key.clone()?;
         let upstream = Upstream {
             name: Name::lossy("datadog"),
             base_url: plan.base_url.clone(),
@@ -154,7 +154,7 @@ impl Query {
             headers: vec![
                 header("content-type", "application/json"),
                 header("accept", "application/json"),
-                header("DD-APPLICATION-KEY", &self.app_key),
+                header("DD-APPLICATION-KEY", self.app_key.reveal()),
             ],
             body: Bytes::from(self.body(series, now, max_age).to_string()),
             repeatable: true,

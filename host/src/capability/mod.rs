@@ -13,7 +13,7 @@ use jiff::Timestamp;
 
 use crate::config::{Ec2Plan, KubernetesPlan};
 
-pub use ec2::{Ec2, Ec2Error, Ec2ErrorKind, Ec2World};
+pub use ec2::{Ec2, Ec2Error, Ec2ErrorKind, Ec2Observer, Ec2Traffic, Ec2World};
 pub use kubernetes::{Cluster, KubernetesError, KubernetesErrorKind, Reading};
 pub use last_values::{Asked, LastValues, Source};
 pub use workloads::Workloads;

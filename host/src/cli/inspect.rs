@@ -14,6 +14,7 @@ use crate::catalog;
 use crate::config::{CollectorPlan, Overrides};
 use crate::limits::Limits;
 use crate::model::{Asked, KubernetesAsked, Manifest, Series};
+use crate::policy::capability_of;
 
 /// Print a component's manifest, digest, imports, and what it would be granted
 #[derive(Debug, Args)]
@@ -157,12 +158,6 @@ fn of_cluster(asked: &KubernetesAsked) -> String {
     let rest = [(asked.logs, "; logs of containers"), (asked.summary, "; summaries of nodes")];
     let rest: String = rest.into_iter().filter(|(is_asked, _)| *is_asked).map(|(_, what)| what).collect();
     format!("list {}{rest}", lists.join(", "))
-}
-
-/// The name of an import that a section of the plan grants.
-fn capability_of(import: &str) -> Option<&str> {
-    let name = import.strip_prefix("collector:host/")?.split('@').next()?;
-    matches!(name, "kubernetes" | "ec2" | "last-values" | "workloads").then_some(name)
 }
 
 fn limits(limits: &Limits) -> Vec<Limit> {

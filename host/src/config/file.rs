@@ -254,7 +254,7 @@ impl TryFrom<toml::Value> for Text {
         let value = Value::try_from(value)?;
         match &value {
             Value::Literal(toml::Value::String(_)) => Ok(Text(value)),
-            Value::Environment { default: None | Some(toml::Value::String(_)), .. } | Value::File(_) => Ok(Text(value)),
+            Value::Environment { default: None | Some(toml::Value::String(_)), .. } => Ok(Text(value)),
             _ => Err("expected a text or { env = \"VARIABLE\" }".into()),
         }
     }
@@ -269,7 +269,8 @@ impl Text {
             Value::Environment { variable, default } => {
                 environment(variable).filter(|value| !value.is_empty()).or_else(|| default.as_ref().and_then(literal))
             }
-            Value::File(path) => std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned()),
+            // Refused when it was read.
+            Value::File(_) => None,
         }
     }
 

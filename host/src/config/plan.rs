@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::catalog;
 use crate::limits::{ByteSize, MemoryBudget, Wall};
 use crate::model::{Blame, Fault, Name, Reason, Redactor, Secret};
-use crate::policy::Upstream;
+use crate::policy::{Upstream, capability_of};
 
 use super::capabilities::{self, Ec2Plan, KubernetesPlan};
 use super::collectors::{CollectorPlan, Context};
@@ -103,9 +103,14 @@ impl Plan {
             known.into_iter().filter_map(|(name, known)| Some((name, known.upstream.ok()?))).collect();
         let cycle = cycle(&file, overrides, collectors.len())?;
         let container = file.cycle.container_memory.or_else(container_memory);
-        let limits = || collectors.iter().filter(|c| c.ready.is_ok()).map(|c| (c.name.as_str(), &c.limits));
+        let worst_case = |c: &CollectorPlan| {
+            let imports = &c.ready.as_ref().ok()?.component.imports;
+            let reports_workloads = imports.iter().any(|import| capability_of(import) == Some("workloads"));
+            Some(c.limits.memory_worst_case(reports_workloads))
+        };
+        let worst_cases = || collectors.iter().filter_map(|c| Some((c.name.as_str(), worst_case(c)?)));
         Ok(Plan {
-            memory: container.map(|container| MemoryBudget::new(limits(), cycle.jobs, container)),
+            memory: container.map(|container| MemoryBudget::new(worst_cases(), cycle.jobs, container)),
             cycle,
             tags: file.tags.iter().filter_map(tag).collect(),
             redactor: redactor(&upstreams, &sinks),

@@ -1,5 +1,6 @@
 //! A request as it is asked for, the bounds of its answer, and the answer.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -7,7 +8,7 @@ use bytes::Bytes;
 use super::Buffer;
 
 /// What is asked of an endpoint. Upstream, method, path and headers were decided about before.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Ask {
     /// In upper case.
     pub method: String,
@@ -24,6 +25,13 @@ pub struct Ask {
     pub agent: String,
     /// The path prefixes that a redirect may lead to at the endpoint itself.
     pub paths: Vec<String>,
+}
+
+/// Without headers and body: they may hold a secret.
+impl fmt::Debug for Ask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ask").field("method", &self.method).field("path", &self.path).finish_non_exhaustive()
+    }
 }
 
 /// What an answer may be, and until when anybody waits for it.

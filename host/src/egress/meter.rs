@@ -30,7 +30,8 @@ impl Meter {
         self.0.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    pub(super) fn count_throttled(&self) {
+    /// Counts an answer that asked for patience.
+    pub fn count_throttled(&self) {
         self.0.throttled.fetch_add(1, Ordering::Relaxed);
     }
 

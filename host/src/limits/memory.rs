@@ -18,8 +18,8 @@ pub struct MemoryBudget {
 
 impl Limits {
     /// All that one attempt may make the process hold: linear memory, answers being read, one call's arguments, its table
-    /// elements (8 bytes each), its log, and its points with their tags.
-    pub fn memory_worst_case(&self) -> ByteSize {
+    /// elements (8 bytes each), its log, its points with their tags, and, where it imports `workloads`, its reports.
+    pub fn memory_worst_case(&self, reports_workloads: bool) -> ByteSize {
         // Measured: a point with three tags takes about 120 bytes.
         const POINT_BYTES: u64 = 128;
         const ELEMENT_BYTES: u64 = 8;
@@ -30,20 +30,20 @@ impl Limits {
             u64::from(self.table_elements) * ELEMENT_BYTES,
             self.log.0,
             u64::from(self.points) * POINT_BYTES,
+            if reports_workloads { self.report_bytes.0 } else { 0 },
         ];
         ByteSize(parts.into_iter().fold(0, u64::saturating_add))
     }
 }
 
 impl MemoryBudget {
-    /// The budget of collectors of which `jobs` run at once: the largest ones, at worst.
+    /// The budget of collectors, by name and worst case, of which `jobs` run at once: the largest ones, at worst.
     pub fn new<'a>(
-        collectors: impl IntoIterator<Item = (&'a str, &'a Limits)>,
+        collectors: impl IntoIterator<Item = (&'a str, ByteSize)>,
         jobs: usize,
         container: ByteSize,
     ) -> MemoryBudget {
-        let named = |(name, limits): (&str, &Limits)| (name.to_owned(), limits.memory_worst_case());
-        let mut attempts: Vec<_> = collectors.into_iter().map(named).collect();
+        let mut attempts: Vec<_> = collectors.into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect();
         attempts.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
         attempts.truncate(jobs.max(1));
         MemoryBudget { attempts, jobs, container }
@@ -78,7 +78,7 @@ impl fmt::Display for MemoryBudget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "  {:>10}  the host itself", HOST_BYTES)?;
         for (name, bytes) in &self.attempts {
-            writeln!(f, "  {bytes:>10}  {name}: memory, answers, one call's arguments, points, log")?;
+            writeln!(f, "  {bytes:>10}  {name}: memory, answers, one call's arguments, points, reports, log")?;
         }
         let jobs = if self.attempts.len() == self.jobs { " (the largest that run at once)" } else { "" };
         writeln!(f, "  {:>10}  together{jobs}", self.needed())?;
@@ -92,16 +92,15 @@ mod tests {
 
     #[test]
     fn the_sum_of_the_largest_caps_is_held_against_the_container() {
-        let (small, large) = (
-            Limits { memory: ByteSize::mib(10), ..Limits::default() },
-            Limits { memory: ByteSize::mib(300), ..Limits::default() },
-        );
-        let all = [("small", &small), ("large", &large), ("small2", &small)];
+        let worst = |mib| Limits { memory: ByteSize::mib(mib), ..Limits::default() }.memory_worst_case(false);
+        let all = [("small", worst(10)), ("large", worst(300)), ("small2", worst(10))];
         let budget = |jobs, mib| MemoryBudget::new(all, jobs, ByteSize::mib(mib));
         assert!(budget(3, 512).fits());
         assert!(!budget(3, 440).fits() && budget(1, 440).fits());
         assert_eq!((budget(3, 440).jobs_that_fit(), budget(3, 100).jobs_that_fit()), (2, 0));
         let text = budget(3, 440).to_string();
+        let limits = Limits::default();
+        assert_eq!(limits.memory_worst_case(true).0 - limits.memory_worst_case(false).0, limits.report_bytes.0);
         assert!(text.contains("large: ") && text.contains("440 MiB  the container's limit"), "{text}");
     }
 }

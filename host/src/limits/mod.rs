@@ -156,6 +156,10 @@ limits! {
     /// Reports of workloads, runs and failures together: each is a row of the failure database. More are refused.
     reports: u32 = 20_000;
 
+    /// Text of those reports, names, messages, logs and events, and 512 bytes for each: the host holds them until the cycle is
+    /// recorded. More are refused.
+    report_bytes: ByteSize = ByteSize::mib(16);
+
     /// Log lines and whatever is written to stdout and stderr. More is dropped and counted.
     log: ByteSize = ByteSize::kib(64);
 }

@@ -31,6 +31,12 @@ pub enum ImportDenied {
     Unknown { import: String },
 }
 
+/// The name of an import that a section of the plan grants: `ec2` of `collector:host/ec2@0.1.0`.
+pub fn capability_of(import: &str) -> Option<&'static str> {
+    let name = import.strip_prefix(PACKAGE)?.split('@').next()?;
+    CAPABILITIES.iter().find(|(capability, _)| *capability == name).map(|(capability, _)| *capability)
+}
+
 /// Decides about one import, as it stands in the component: `collector:host/http@0.1.0`.
 ///
 /// # Errors

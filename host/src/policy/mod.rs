@@ -8,6 +8,6 @@ mod upstream;
 
 pub use address::{AddressClass, AddressRule, Allowed, ParseAddressRuleError};
 pub use grant::{Denied, Grant, header_is_the_hosts};
-pub use import::{ImportDenied, WASI_ON_GRANT, check_import};
+pub use import::{ImportDenied, WASI_ON_GRANT, capability_of, check_import};
 pub use path::{PathError, encode_segment, is_under, normal_path};
 pub use upstream::{Credential, Redirects, Timeouts, Upstream};

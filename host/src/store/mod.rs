@@ -36,7 +36,7 @@ pub struct Store {
 
 /// What a cycle leaves behind.
 #[derive(Clone, Copy, Debug)]
-pub struct Cycle<'a> {
+pub struct CycleRecord<'a> {
     pub summary: &'a CycleSummary,
     /// The points of all its runs.
     pub values: &'a [Point],
@@ -103,12 +103,12 @@ impl Store {
     ///
     /// # Errors
     /// Where the file cannot be written; then nothing of the cycle is in it.
-    pub async fn record(&mut self, cycle: &Cycle<'_>) -> Result<(), StoreError> {
+    pub async fn record(&mut self, cycle: &CycleRecord<'_>) -> Result<(), StoreError> {
         let recorded = self.record_whole(cycle).await;
         recorded.map_err(|source| self.error(source))
     }
 
-    async fn record_whole(&mut self, cycle: &Cycle<'_>) -> Result<(), sqlx::Error> {
+    async fn record_whole(&mut self, cycle: &CycleRecord<'_>) -> Result<(), sqlx::Error> {
         let summary = cycle.summary;
         let mut transaction = self.connection.begin().await?;
         cycles::record(&mut transaction, summary).await?;
@@ -155,7 +155,7 @@ mod tests {
     }
 
     async fn record(store: &mut Store, summary: &CycleSummary) {
-        store.record(&Cycle { summary, values: &[], reports: &WorkloadReports::default() }).await.unwrap();
+        store.record(&CycleRecord { summary, values: &[], reports: &WorkloadReports::default() }).await.unwrap();
     }
 
     #[tokio::test]
@@ -168,7 +168,7 @@ mod tests {
             let summary = cycle(id, start, Outcome::Emitted);
             let values = [point(value, &[]), point(9.0, &["team:ml"])];
             store
-                .record(&Cycle { summary: &summary, values: &values, reports: &WorkloadReports::default() })
+                .record(&CycleRecord { summary: &summary, values: &values, reports: &WorkloadReports::default() })
                 .await
                 .unwrap();
         }

@@ -187,7 +187,7 @@ async fn record_failure(connection: &mut SqliteConnection, failure: &Failure) ->
 mod tests {
     use super::*;
     use crate::model::Outcome;
-    use crate::store::Cycle;
+    use crate::store::CycleRecord;
     use crate::store::tests::cycle;
 
     fn failure(id: &str) -> Failure {
@@ -217,7 +217,7 @@ mod tests {
     async fn record(store: &mut Store, id: &str, failures: Vec<Failure>) {
         let summary = cycle(id, "2025-10-24T12:00:00Z", Outcome::Emitted);
         let reports = WorkloadReports { runs: vec![], failures };
-        store.record(&Cycle { summary: &summary, values: &[], reports: &reports }).await.unwrap();
+        store.record(&CycleRecord { summary: &summary, values: &[], reports: &reports }).await.unwrap();
     }
 
     #[tokio::test]

@@ -2,11 +2,15 @@
 
 use serde_json::Value;
 
-use crate::evil::Evil;
+use crate::evil::{EC2_BUSY, EC2_PAGE, Evil};
 use crate::site::{Called, Site};
 
 const ALL: &str = "[kubernetes]\ncollectors = ['greedy']\n[ec2]\ncollectors = ['greedy']\n\
      [last_values]\ncollectors = ['greedy']\n[workloads]\ncollectors = ['greedy']";
+
+/// A credential of the host, in the variable X.
+const SECRET: &str =
+    "[upstream.x]\nbase_url = 'http://127.0.0.1:9'\ncredential = 'x'\n[credential.x]\nkind = 'bearer'\nenv = 'X'";
 
 fn site() -> Site {
     Site::new().guest("greedy")
@@ -92,11 +96,61 @@ fn what_the_manifest_does_not_ask_for_is_not_read() {
 }
 
 #[test]
+fn a_secret_of_the_host_that_stands_in_the_cluster_does_not_reach_the_guest() {
+    let evil = Evil::start();
+    let leaky = format!("http://{}/leaky", evil.address);
+    // Nothing of the host's: the guest sees what the cluster said.
+    assert_eq!(values(&played("secrets", &leaky, "")), [("greedy.count{}".into(), 1.0)]);
+    let config = ALL.replace("[ec2]", &format!("server = '{leaky}'\n[ec2]"));
+    let site = site().config(&config).config(SECRET).env("X", "demo-secret-0123456789");
+    let site = site.config("[collector.greedy.settings]\nact = 'secrets'");
+    let run = run_of(&site.call(&["run-all", "--dry-run", "--format", "json"]), "greedy");
+    assert_eq!(values(&run), [("greedy.count{}".into(), 0.0)]);
+}
+
+#[test]
 fn without_credentials_ec2_says_so_and_nobody_waits() {
     let site = site().config(ALL).config("[collector.greedy.settings]\nact = 'instances'");
     let site = site.env("AWS_EC2_METADATA_DISABLED", "true").env("HOME", "/nonexistent");
     let called = site.call(&["run-all", "--dry-run", "--format", "json"]);
     assert_fault(&run_of(&called, "greedy"), "credential", "no AWS region is set");
+}
+
+/// Plays the act `instances` with a server for EC2.
+fn instances_of(server: &str, limits: &str) -> Value {
+    let section = format!("[ec2]\nregion = 'us-east-1'\nendpoint_url = '{server}'");
+    let site = site().config(&ALL.replace("[ec2]", &section));
+    let site = site.config(&format!("[collector.greedy]\nsettings = {{ act = 'instances' }}\nlimits = {{ {limits} }}"));
+    let site = site.env("AWS_ACCESS_KEY_ID", "key").env("AWS_SECRET_ACCESS_KEY", "ec2-secret-0123456789");
+    run_of(&site.call(&["run-all", "--dry-run", "--format", "json"]), "greedy")
+}
+
+#[test]
+fn what_the_sdk_asks_by_itself_is_counted() {
+    let evil = Evil::start();
+    let run = instances_of(&format!("http://{}/ec2", evil.address), "");
+    assert_eq!(values(&run), [("greedy.count{}".into(), 2.0)]);
+    // Refused once, then two pages.
+    let sizes = EC2_BUSY.len() + 2 * EC2_PAGE.len() - "<!--token-->".len() + "<nextToken>t</nextToken>".len();
+    let http = &run["http"];
+    assert_eq!(
+        (&http["requests"], &http["throttled"], &http["bytes"]),
+        (&3.into(), &1.into(), &sizes.into()),
+        "{http}"
+    );
+    assert_eq!(evil.seen().len(), 3);
+}
+
+#[test]
+fn an_answer_of_ec2_and_their_number_are_bounded() {
+    let evil = Evil::start();
+    let run = instances_of(&format!("http://{}/ec2-huge", evil.address), "");
+    assert_fault(&run, "limit", "DescribeInstances: a larger answer than response_body (16 MiB)");
+    assert!(run["http"]["bytes"].as_u64().unwrap() < 17 << 20, "{run:#}");
+    let evil = Evil::start();
+    let run = instances_of(&format!("http://{}/ec2", evil.address), "requests = 2");
+    assert_fault(&run, "limit", "more requests in the attempt than requests (2)");
+    assert_eq!(evil.seen().len(), 2);
 }
 
 #[test]
@@ -112,12 +166,20 @@ fn reports_of_workloads_are_bounded_and_those_before_stand() {
 }
 
 #[test]
+fn texts_of_reports_are_bounded_too() {
+    let evil = Evil::start();
+    let config = "[collector.greedy]\nsettings = { act = 'failures', number = 20 }\nlimits = { report_bytes = '8KiB' }";
+    let site = site().config(ALL).config(config).config(&datadog(&evil)).env("DD_API_KEY", "api-key-0123456789");
+    let run = run_of(&site.call(&["run-all", "--format", "json"]), "greedy");
+    assert_fault(&run, "limit", "larger reports of workloads than report_bytes (8 KiB)");
+    assert_eq!(rows(&site, "workload_failures"), 0);
+}
+
+#[test]
 fn a_failure_is_remembered_once_however_often_it_is_reported_and_without_secrets() {
     let config = |act: &str| format!("[collector.greedy]\nsettings = {{ act = '{act}', number = 3 }}\n");
-    let base =
-        "[upstream.x]\nbase_url = 'http://127.0.0.1:9'\ncredential = 'x'\n[credential.x]\nkind = 'bearer'\nenv = 'X'";
     let evil = Evil::start();
-    let site = site().config(ALL).config(base).env("X", "demo-secret-0123456789").config(&config("failures"));
+    let site = site().config(ALL).config(SECRET).env("X", "demo-secret-0123456789").config(&config("failures"));
     let site = site.config(&datadog(&evil)).env("DD_API_KEY", "api-key-0123456789");
     for _ in 0..2 {
         assert_eq!(site.call(&["run-all", "--format", "json"]).code, 0);

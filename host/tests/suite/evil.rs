@@ -190,8 +190,22 @@ async fn answer(stream: &mut TcpStream, path: &str, seen: &Seen, times: usize) -
             reply(stream, 403, "", br#"{"kind": "Status", "message": "pods is forbidden: User \"h\" cannot list"}"#)
                 .await
         }
+        "/leaky/api/v1/pods" => {
+            reply(stream, 200, "", br#"{"metadata": {}, "items": [{"note": "the key is demo-secret-0123456789"}]}"#)
+                .await
+        }
         "/hangs/api/v1/pods" => std::future::pending().await,
         "/huge/api/v1/pods" => flood(stream, "content-length: 5368709120\r\n", |block| block.to_vec()).await,
+        // EC2, in several moods.
+        "/ec2/" => {
+            let body = match times {
+                1 => return reply(stream, 503, "", EC2_BUSY).await,
+                2 => EC2_PAGE.replace("<!--token-->", "<nextToken>t</nextToken>"),
+                _ => EC2_PAGE.to_owned(),
+            };
+            reply(stream, 200, "", body.as_bytes()).await
+        }
+        "/ec2-huge/" => flood(stream, "content-length: 5368709120\r\n", |block| block.to_vec()).await,
         // Datadog's query interface.
         "/api/v2/query/scalar" => {
             let columns = r#"[{"type": "number", "name": "q0", "values": [7.5]}, {"type": "number", "name": "q1", "values": [null]}]"#;
@@ -213,6 +227,11 @@ async fn answer(stream: &mut TcpStream, path: &str, seen: &Seen, times: usize) -
         _ => reply(stream, 200, "", b"ok").await,
     }
 }
+
+pub const EC2_BUSY: &[u8] =
+    b"<Response><Errors><Error><Code>RequestLimitExceeded</Code><Message>slower</Message></Error></Errors></Response>";
+pub const EC2_PAGE: &str = "<DescribeInstancesResponse><reservationSet><item><instancesSet><item><instanceId>i-1</instanceId>\
+     </item></instancesSet></item></reservationSet><!--token--></DescribeInstancesResponse>";
 
 async fn flood(stream: &mut TcpStream, header: &str, frame: impl Fn(&[u8]) -> Vec<u8>) -> std::io::Result<()> {
     stream.write_all(format!("HTTP/1.1 200 OK\r\n{header}\r\n").as_bytes()).await?;

@@ -60,7 +60,8 @@ impl Settings {
         let namespaces = settings::get("namespaces").unwrap_or_default();
         let namespaces: BTreeSet<&str> = namespaces.split(',').map(str::trim).filter(|n| !n.is_empty()).collect();
         Ok(Settings {
-            window: Duration::from_hours(read_within("window_hours", 1..=720)?),
+            // What the host gives back of earlier cycles is a week and a day old at most.
+            window: Duration::from_hours(read_within("window_hours", 1..=168)?),
             max_cronjobs: read_within("max_cronjobs", 0..=1000)?,
             pending: Duration::from_mins(read_within("pending_minutes", 0..=10_080)?),
             log_fetches: read_within("log_fetches", 0..=150)?,

@@ -8,7 +8,7 @@ use super::State;
 use super::quota::{Exceeded, Quota};
 use super::wit::kubernetes::{ErrorKind, Host, HostWithStore, Kind, KubernetesError, LogQuery, Query};
 use crate::capability::{self, Capabilities, KubernetesErrorKind, Reading};
-use crate::model::{KubernetesAsked, KubernetesResource, Name};
+use crate::model::{KubernetesAsked, KubernetesResource, Name, Redactor};
 use crate::policy::encode_segment;
 
 /// Lines and bytes of a log that a guest gets at most.
@@ -22,6 +22,7 @@ struct Desk {
     asked: KubernetesAsked,
     capabilities: Arc<Capabilities>,
     quota: Quota,
+    redactor: Redactor,
 }
 
 impl Desk {
@@ -76,7 +77,8 @@ impl Desk {
             None => return Err(KubernetesError { kind: ErrorKind::Broken, message: "the host gave it up".into() }),
         };
         self.quota.count_body(body.len())?;
-        Ok(body)
+        // Logs and objects hold what people put there, the host's own secrets among it.
+        Ok(self.redactor.scrub(body))
     }
 }
 
@@ -89,6 +91,7 @@ impl State {
             asked: self.kubernetes.clone(),
             capabilities: self.capabilities.clone(),
             quota: self.quota.clone(),
+            redactor: self.web.egress.redactor().clone(),
         }
     }
 }

@@ -12,9 +12,10 @@ use crate::egress::{Bounds, Buffer, Meter};
 use crate::limits::{ByteSize, Limits};
 
 /// The bounds of an attempt's calls. Clones are the same attempt's.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(in crate::runtime) struct Quota(Arc<Shared>);
 
+#[derive(Debug)]
 struct Shared {
     limits: Limits,
     deadline: Instant,
@@ -26,7 +27,11 @@ struct Shared {
     in_flight: AtomicU32,
     body_bytes: AtomicU64,
     reports: AtomicU32,
+    report_bytes: AtomicU64,
 }
+
+/// What a report takes beside its texts: measured, a failure is 430 bytes.
+const REPORT_BYTES: u64 = 512;
 
 /// A ceiling that was reached: one line that names it.
 #[derive(Debug)]
@@ -53,6 +58,7 @@ impl Quota {
             in_flight: AtomicU32::new(0),
             body_bytes: AtomicU64::new(0),
             reports: AtomicU32::new(0),
+            report_bytes: AtomicU64::new(0),
         }))
     }
 
@@ -81,14 +87,17 @@ impl Quota {
         }
     }
 
-    /// Counts a call of so many bytes, and holds it against the bounds of the attempt.
+    /// Counts a call of one request of so many bytes, and holds it against the bounds of the attempt.
     pub(super) fn admit(&self, request_bytes: usize) -> Result<Slot, Exceeded> {
-        let Shared { limits, in_flight, asked, .. } = &*self.0;
+        self.count_request()?;
+        self.enter(request_bytes)
+    }
+
+    /// Counts a call that makes its requests later, and holds it against the bounds of the attempt.
+    pub(super) fn enter(&self, request_bytes: usize) -> Result<Slot, Exceeded> {
+        let Shared { limits, in_flight, .. } = &*self.0;
         let at_once = in_flight.fetch_add(1, Ordering::Relaxed) + 1;
         let slot = Slot(self.0.clone());
-        if asked.fetch_add(1, Ordering::Relaxed) >= limits.requests {
-            return exceeded("more requests in the attempt", "requests", &limits.requests);
-        }
         if at_once > limits.requests_at_once {
             return exceeded("more requests in flight", "requests_at_once", &limits.requests_at_once);
         }
@@ -96,6 +105,24 @@ impl Quota {
             return exceeded("a larger request", "request_bytes", &limits.request_bytes);
         }
         Ok(slot)
+    }
+
+    /// Counts a request.
+    pub(super) fn count_request(&self) -> Result<(), Exceeded> {
+        let max = self.0.limits.requests;
+        match self.0.asked.fetch_add(1, Ordering::Relaxed) < max {
+            true => Ok(()),
+            false => exceeded("more requests in the attempt", "requests", &max),
+        }
+    }
+
+    /// Holds the size of one answer against its bound.
+    pub(super) fn check_body(&self, bytes: u64) -> Result<(), Exceeded> {
+        let max = self.0.limits.response_body;
+        match bytes <= max.0 {
+            true => Ok(()),
+            false => exceeded("a larger answer", "response_body", &max),
+        }
     }
 
     /// Counts an answer of so many bytes.
@@ -109,14 +136,18 @@ impl Quota {
         Ok(())
     }
 
-    /// Counts reports of workloads.
-    pub(super) fn count_reports(&self, reports: usize) -> Result<(), Exceeded> {
+    /// Counts reports of workloads: how many, and the bytes of their texts.
+    pub(super) fn count_reports(&self, reports: usize, text_bytes: usize) -> Result<(), Exceeded> {
+        let Shared { limits, .. } = &*self.0;
         let reports = u32::try_from(reports).unwrap_or(u32::MAX);
-        let max = self.0.limits.reports;
-        let before =
-            self.0.reports.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| Some(n.saturating_add(reports)));
-        if before.unwrap_or(u32::MAX).saturating_add(reports) > max {
-            return exceeded("more reports of workloads", "reports", &max);
+        let before = self.0.reports.fetch_add(reports, Ordering::Relaxed);
+        if before.saturating_add(reports) > limits.reports {
+            return exceeded("more reports of workloads", "reports", &limits.reports);
+        }
+        let bytes = text_bytes as u64 + u64::from(reports) * REPORT_BYTES;
+        let total = self.0.report_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if total > limits.report_bytes.0 {
+            return exceeded("larger reports of workloads", "report_bytes", &limits.report_bytes);
         }
         Ok(())
     }

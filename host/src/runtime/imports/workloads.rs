@@ -16,7 +16,7 @@ const LOG_CHARS_MAX: usize = 16_000;
 
 impl Host for State {
     fn report_runs(&mut self, runs: Vec<wit::JobRun>) -> wasmtime::Result<Result<(), Refusal>> {
-        if let Err(exceeded) = self.quota.count_reports(runs.len()) {
+        if let Err(exceeded) = self.quota.count_reports(runs.len(), runs.iter().map(bytes_of_run).sum()) {
             return Ok(Err(exceeded.into()));
         }
         let read: Result<Vec<JobRun>, String> = runs.into_iter().map(run_of_wit).collect();
@@ -24,7 +24,7 @@ impl Host for State {
     }
 
     fn report_failures(&mut self, failures: Vec<wit::Failure>) -> wasmtime::Result<Result<(), Refusal>> {
-        if let Err(exceeded) = self.quota.count_reports(failures.len()) {
+        if let Err(exceeded) = self.quota.count_reports(failures.len(), failures.iter().map(bytes_of_failure).sum()) {
             return Ok(Err(exceeded.into()));
         }
         let redactor = self.web.egress.redactor();
@@ -66,6 +66,19 @@ impl From<Exceeded> for Refusal {
     fn from(Exceeded(message): Exceeded) -> Refusal {
         Refusal { rule: Rule::Limit, message }
     }
+}
+
+fn bytes_of_run(run: &wit::JobRun) -> usize {
+    let wit::JobRun { id, job, schedule, project, image, node, reason, .. } = run;
+    [id, job, project].into_iter().chain([schedule, image, node, reason].into_iter().flatten()).map(String::len).sum()
+}
+
+fn bytes_of_failure(failure: &wit::Failure) -> usize {
+    let wit::Failure { id, run_id, job, schedule, project, failure_type, phase, pod, container, .. } = failure;
+    let wit::Failure { node, image, message, logs, events, cpu_request, memory_request, .. } = failure;
+    let names = [run_id, schedule, phase, pod, container, node, image, cpu_request, memory_request];
+    let texts = names.into_iter().chain([message, logs, events]).flatten();
+    [id, job, project, failure_type].into_iter().chain(texts).map(String::len).sum()
 }
 
 fn bad_report(message: String) -> Refusal {

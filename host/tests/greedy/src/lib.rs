@@ -15,6 +15,10 @@ impl Collector for Greedy {
         match act.as_str() {
             "values" => values().await,
             "pods" => count(kubernetes::list::<Object>(Query::all(Resource::Pods)).await?.len()),
+            "secrets" => {
+                let pods = kubernetes::list::<Noted>(Query::all(Resource::Pods)).await?;
+                count(pods.iter().filter(|pod| pod.note.contains("demo-secret")).count())
+            }
             "nodes" => count(kubernetes::list::<Object>(Query::all(Resource::Nodes)).await?.len()),
             "logs" => count(kubernetes::logs(log()).await?.len()),
             "summary" => kubernetes::summary::<Object>("n1").await.and_then(|_| count(1)),
@@ -47,6 +51,12 @@ impl<'de> serde::Deserialize<'de> for Object {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Object, D::Error> {
         serde::de::IgnoredAny::deserialize(from).map(|_| Object)
     }
+}
+
+/// A pod that somebody wrote something into.
+#[derive(serde::Deserialize)]
+struct Noted {
+    note: String,
 }
 
 fn count(number: usize) -> Result<(), Fault> {
