@@ -63,7 +63,10 @@ impl Sheet {
         for name in series {
             self.gap(name, fault.message.clone());
         }
-        self.faults.push(fault.clone());
+        // One fault that costs several groups of series is one.
+        if !self.faults.contains(fault) {
+            self.faults.push(fault.clone());
+        }
     }
 }
 

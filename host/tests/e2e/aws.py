@@ -10,14 +10,15 @@ PACKAGE = "moto[server,ec2,cloudwatch]==5.2.5"
 PRICES = parts.HERE.parents[2] / "guests/ec2/src/prices.csv"
 
 
-class Aws:
+class Aws(parts.Part):
     """A running moto."""
 
     name = "ec2"
     collector = "ec2"
+    prefix = "ec2."
     token = "e2e-secret-access-key-0123456789"
 
-    def __init__(self, folder, now):
+    def __init__(self, folder, now, _others):
         def commands(place):
             pip = [place / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", PACKAGE]
             return [[sys.executable, "-m", "venv", place], pip]
@@ -54,7 +55,3 @@ endpoint_url = "{self.url}"
     def expected(self):
         """What each series must be: {series: {"value": number}}."""
         return json.loads(self.expected_file.read_text())
-
-    def problems(self):
-        """Nothing beside the values."""
-        return []

@@ -89,7 +89,8 @@ def expect(ec2, prices, now_s):
     """The value of every series; the rows of volumes and snapshots as moto has them, by Amazon's own client."""
     number = {"total": 0, "running": 0, "stopped": 0, "spot": 0, "ondemand": 0, "gpus": 0, "gpu_instances": 0, "cpus": 0, "idle": 0}
     ages, hourly, spot_list, spot_paid = [], 0.0, 0.0, 0.0
-    types = {row["InstanceType"]: row for row in ec2.describe_instance_types(InstanceTypes=list({row[0] for row in FLEET}))["InstanceTypes"]}
+    kinds = list({row[0] for row in FLEET})
+    types = {row["InstanceType"]: row for row in ec2.describe_instance_types(InstanceTypes=kinds)["InstanceTypes"]}
     paid = {}
     for row in ec2.describe_spot_price_history(InstanceTypes=list(types), StartTime=now_s, EndTime=now_s)["SpotPriceHistory"]:
         paid[row["InstanceType"], row["AvailabilityZone"]] = float(row["SpotPrice"])

@@ -28,14 +28,16 @@ const mean = (numbers) => sum(numbers) / numbers.length;
 
 // ---- the world -------------------------------------------------------------------------------------------------------------
 
-// More than a page of 100: one every 6 hours, back to a month ago, the 57th exactly two weeks old, which is not stale.
-const openPulls = times(130, (n) => ({ number: 1000 + n, state: 'OPEN', createdAt: NOW - n * 6 * HOUR }));
+// Figures that health_fom reads stand between its best and its worst, where its formulas show.
+
+// More than a page of 100: one every 4 hours, back to three weeks ago, the 85th exactly two weeks old, which is not stale.
+const openPulls = times(130, (n) => ({ number: 1000 + n, state: 'OPEN', createdAt: NOW - n * 4 * HOUR }));
 
 // The first two were merged at the very start of the week and a second before it; the rest are spread over it.
 const mergedPulls = times(32, (n) => {
   const mergedAt = n === 0 ? WEEK_START : n === 1 ? WEEK_START - 1000 : NOW - n * 5 * HOUR;
   return {
-    number: 2000 + n, state: 'MERGED', createdAt: mergedAt - (n + 1) * HOUR, updatedAt: NOW - n * 60_000,
+    number: 2000 + n, state: 'MERGED', createdAt: mergedAt - 3 * (n + 1) * HOUR, updatedAt: NOW - n * 60_000,
     closedAt: mergedAt, mergedAt, totalCommentsCount: n % 3,
     paths: times(n === 5 ? 120 : 1 + (n % 4), (file) => `src/part${n}/file${file % (n === 5 ? 120 : 3)}.rs`),
   };
@@ -68,6 +70,11 @@ const branches = ['main', 'feature/a', 'feature/b', 'Main', 'release/main'];
 const OURS = { id: 11, full_name: 'acme/rocket' };
 const A_FORK = { id: 12, full_name: 'mallory/rocket' };
 
+function concludeRun(n) {
+  if (n % 35 === 1) return 'failure';
+  return ['skipped', 'success', 'success', 'cancelled', 'success', 'timed_out', 'success'][n % 7];
+}
+
 // More than a page of 100, one every hour and a half, the last of them before the week; the second is of a fork's main.
 const workflowRuns = times(115, (n) => {
   const createdAt = n === 114 ? WEEK_START - MINUTE : NOW - n * 1.4 * HOUR;
@@ -76,9 +83,9 @@ const workflowRuns = times(115, (n) => {
     id: 5_000_000 + n, name: n % 5 === 0 ? 'Nightly Benchmarks' : 'ci', head_branch: n % 2 === 0 || n === 1 ? 'main' : 'feature/a',
     repository: OURS, head_repository: n === 1 ? A_FORK : OURS,
     status: isDone ? 'completed' : 'in_progress',
-    conclusion: isDone ? ['skipped', 'failure', 'success', 'cancelled', 'success', 'timed_out', 'success'][n % 7] : null,
+    conclusion: isDone ? concludeRun(n) : null,
     run_attempt: n % 11 === 0 ? 2 : 1, created_at: iso(createdAt), run_started_at: iso(createdAt + MINUTE),
-    updated_at: iso(createdAt + MINUTE + (n + 1) * 15_000),
+    updated_at: iso(createdAt + MINUTE + (n + 1) * 4_000),
   };
 });
 

@@ -4,10 +4,10 @@ import json
 import os
 
 import parts
+import prism
 
 # Pinned; all from the npm registry.
 PACKAGES = (
-    "@stoplight/prism-cli@5.14.2",
     "@octokit/openapi@23.0.2",
     "@octokit/graphql-schema@15.26.1",
     "graphql@16.15.0",
@@ -17,38 +17,38 @@ DESCRIPTION = "node_modules/@octokit/openapi/generated/api.github.com.json"
 RUNS = "/repos/{owner}/{repo}/actions/runs"
 
 
-class GitHub:
+class GitHub(parts.Part):
     """A running mock of GitHub that holds every request against the official descriptions."""
 
     name = "github"
     collector = "github"
+    prefix = "github."
     token = "e2e-github-token-0123456789"
 
-    def __init__(self, folder, now):
+    def __init__(self, folder, now, _others):
         npm, self.node = parts.program("npm"), parts.program("node")
         command = [npm, "install", "--no-audit", "--no-fund", "--loglevel=error", *PACKAGES]
         self.modules = parts.install("github", " ".join(PACKAGES), lambda _: [command])
         self.folder, self.requests_file, self.expected_file = folder, folder / "github.requests", folder / "github.expected"
         self.servers = []
-        prism_port, port = parts.free_port(), parts.free_port()
+        port = parts.free_port()
         self.url = f"http://127.0.0.1:{port}"
         try:
             parts.say(f"  one mend of the description: `created` of GET {RUNS} is search syntax, not a date-time")
+            prism.install()
             with parts.step(f"GitHub's descriptions on {self.url}"):
-                self.start(prism_port, port, now)
+                self.start(port, now)
         except BaseException:
             self.stop()
             raise
 
-    def start(self, prism_port, port, now):
+    def start(self, port, now):
         """Prism, then what stands before it."""
-        prism = self.modules / "node_modules/@stoplight/prism-cli/dist/index.js"
-        command = [self.node, prism, "mock", "--errors", "-h", "127.0.0.1", "-p", prism_port, self.write_description()]
-        self.servers.append(parts.Server(command, self.folder / "prism.log"))
-        self.servers[-1].wait_until_up(f"http://127.0.0.1:{prism_port}/meta", 120)
+        description = prism.Prism(self.write_description(), self.folder / "github.prism.log")
+        self.servers.append(description)
         command = [
             self.node, parts.HERE / "github.mjs",
-            self.modules, port, prism_port, now.isoformat(), self.requests_file, self.expected_file,
+            self.modules, port, description.port, now.isoformat(), self.requests_file, self.expected_file,
         ]
         environment = {**os.environ, "GITHUB_TOKEN": self.token}
         self.servers.append(parts.Server(command, self.folder / "github.log", env=environment))

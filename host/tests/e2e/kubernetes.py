@@ -4,7 +4,7 @@ the rights that the collectors' READMEs list."""
 import base64
 import json
 import os
-import sqlite3
+import pathlib
 import subprocess
 import time
 
@@ -12,8 +12,6 @@ import parts
 
 GUESTS = parts.HERE.parents[2] / "guests"
 TOOL = parts.HERE / "cluster/cluster"
-# What kwok cannot give: there is no kubelet behind its nodes.
-NEEDS_KUBELET = ("batch.usage.disk_bytes", "batch.network.")
 
 # CronJob, how its pods end (cluster/stages.yaml), jobs.
 CRONJOBS = [
@@ -85,20 +83,28 @@ spec:
 
 
 def rules_of(collector):
-    """The rules that a collector's README lists, as lines of YAML."""
-    text = (GUESTS / collector / "README.md").read_text(encoding="utf-8")
-    return text.partition("```yaml\n")[2].partition("```")[0].rstrip().splitlines()
+    """The rules that a collector's README lists."""
+    rules = []
+    for line in (GUESTS / collector / "README.md").read_text(encoding="utf-8").partition("```yaml\n")[2].partition("```")[0].splitlines():
+        if line.startswith("- "):
+            rules.append({})
+        key, _, value = line.strip("- ").partition(": ")
+        rules[-1][key] = json.loads(value)
+    return rules
+
+
+def rights_in(rules):
+    """The rights that rules give: {(group, resource): verb}."""
+    return {(rule["apiGroups"][0], resource): rule["verbs"][0] for rule in rules for resource in rule["resources"]}
 
 
 class Cluster:
     """The control plane; one for both collectors."""
 
-    shared = None
-
     def __init__(self, folder):
         for name in ("go", "openssl", "curl"):
             parts.program(name)
-        self.folder = folder / "cluster"
+        self.folder, self.usage = folder / "cluster", []
         port = parts.free_port() % 30000 + 20000
         self.environment = {**os.environ, "CLUSTER_PORT": str(port)}
         with parts.step("a Kubernetes control plane built from Go modules (once; ten minutes)"):
@@ -140,7 +146,8 @@ class Cluster:
         pods = json.loads(self.kubectl("get", "pods", "-n", "ml", "-o", "json"))["items"]
         phases = sorted(pod["status"].get("phase") for pod in pods)
         jobs = json.loads(self.kubectl("get", "jobs", "-n", "ml", "-o", "json"))["items"]
-        ended = sum(any(c["type"] in ("Complete", "Failed") and c["status"] == "True" for c in job["status"].get("conditions", [])) for job in jobs)
+        ends = {("Complete", "True"), ("Failed", "True")}
+        ended = sum(any((c["type"], c["status"]) in ends for c in job["status"].get("conditions", [])) for job in jobs)
         restarts = sum(s.get("restartCount", 0) for pod in pods for s in pod["status"].get("containerStatuses", []))
         expected = ["Failed"] * jobs_that(*FAILING) + ["Pending"] * jobs_that(*WAITING)
         expected += ["Running"] * (jobs_that("hang", "crashloop") + WEB_PODS) + ["Succeeded"] * KEPT_JOBS
@@ -153,17 +160,11 @@ class Cluster:
         return sum(row["metadata"]["name"].startswith("web-") for row in self.usage) == WEB_PODS and len(self.usage) >= 5
 
     def grant(self, *collectors, without=None):
-        """Gives the service account the rights of these collectors, all but one resource."""
-        lines = []
-        for collector in collectors:
-            rules = "\n".join(rules_of(collector)).split("- apiGroups:")[1:]
-            for rule in rules:
-                if without is None or not (f'"{without[1]}"' in rule and rule.strip().startswith(f'["{without[0]}"]')):
-                    lines.append("- apiGroups:" + rule.rstrip())
-                else:
-                    kept = rule.replace(f'"{without[1]}", ', "").replace(f', "{without[1]}"', "")
-                    if kept != rule:
-                        lines.append("- apiGroups:" + kept.rstrip())
+        """Gives the service account the rights of these collectors, all but one (group, resource)."""
+        rules = []
+        for rule in (rule for collector in collectors for rule in rules_of(collector)):
+            kept = [resource for resource in rule["resources"] if (rule["apiGroups"][0], resource) != without]
+            rules += [{**rule, "resources": kept}] if kept else []
         role = f"""
 apiVersion: v1
 kind: ServiceAccount
@@ -172,8 +173,7 @@ metadata: {{name: host, namespace: ml}}
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
 metadata: {{name: host}}
-rules:
-{os.linesep.join(lines)}
+rules: {json.dumps(rules)}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
@@ -183,13 +183,37 @@ subjects: [{{kind: ServiceAccount, name: host, namespace: ml}}]
 """
         self.kubectl("apply", "-f", "-", given=role)
 
+    def rights_less(self, collector):
+        """Takes each right of a collector away in turn, gives its name while it is gone, and restores it."""
+        for (group, resource), verb in rights_in(rules_of(collector)).items():
+            self.grant(collector, without=(group, resource))
+            self.wait_until_refused(verb, group, resource)
+            yield f"{group}/{resource}".strip("/")
+        self.grant("kubernetes", "batch")
+
+    def wait_until_refused(self, verb, group, resource):
+        """Returns when the API server has taken notice."""
+        resource, _, part = resource.partition("/")
+        review = {
+            "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
+            "spec": {
+                "user": "system:serviceaccount:ml:host",
+                "resourceAttributes": {"verb": verb, "group": group, "resource": resource, "subresource": part},
+            },
+        }
+        until = time.monotonic() + 30
+        while json.loads(self.kubectl("create", "-f", "-", "-o", "json", given=json.dumps(review)))["status"]["allowed"]:
+            if time.monotonic() > until:
+                raise parts.Broken(f"{verb} {resource} is still allowed")
+            time.sleep(0.1)
+
     def kubeconfig(self):
         """A kubeconfig of the service account."""
         token = self.kubectl("create", "token", "host", "-n", "ml", "--duration=1h").strip()
         admin = json.loads(self.kubectl("config", "view", "--raw", "-o", "json"))
         cluster = admin["clusters"][0]["cluster"]
         if "certificate-authority" in cluster:
-            certificate = open(cluster.pop("certificate-authority"), "rb").read()  # pylint: disable=consider-using-with
+            certificate = pathlib.Path(cluster.pop("certificate-authority")).read_bytes()
             cluster["certificate-authority-data"] = base64.b64encode(certificate).decode()
         admin["users"] = [{"name": "admin", "user": {"token": token}}]
         path = self.folder / "host.kubeconfig"
@@ -201,15 +225,15 @@ subjects: [{{kind: ServiceAccount, name: host, namespace: ml}}]
         subprocess.run([TOOL, "down", self.folder], env=self.environment, capture_output=True, check=False)
 
 
-class Kubernetes:
+class Kubernetes(parts.Part):
     """The collector kubernetes."""
 
     name = "kubernetes"
     collector = "kubernetes"
-    token = "e2e-kubernetes-has-no-fixed-token"
+    prefix = "k8s."
 
-    def __init__(self, folder, _now):
-        Cluster.shared = self.cluster = Cluster(folder)
+    def __init__(self, folder, _now, _others):
+        self.cluster = Cluster(folder)
 
     def stop(self):
         """Ends the cluster."""
@@ -218,10 +242,6 @@ class Kubernetes:
     def plan(self):
         """Its part of host.toml."""
         return f'\n[kubernetes]\nkubeconfig = "{self.cluster.kubeconfig()}"\n'
-
-    def environment(self):
-        """Nothing: the kubeconfig has it."""
-        return {}
 
     def expected(self):
         """What each series must be: the seeds', and usage as Kubernetes' own client reads it (with the 4 % that metrics-server's
@@ -264,88 +284,16 @@ class Kubernetes:
             gib += float(memory[:-2]) * {"Ki": 2**-20, "Mi": 2**-10, "Gi": 1}[memory[-2:]]
         return cores, gib
 
-    def problems(self):
-        """Nothing beside the values."""
-        return []
-
-    def cycles_with_a_right_less(self, checks, host, now):
+    def further_cycles(self, checks, host, now):
         """A right that is missing costs the series that need it, and no other."""
-        expected = self.expected()
-        usage = {s for s in expected if s.startswith("k8s.resources.") or s in ("k8s.pods.idle_count", "k8s.pods.low_cpu_usage", "k8s.pods.low_memory_usage")}
-        of_usage_alone = {s for s in usage if s.startswith("k8s.pods.")}
-        deployments = {"k8s.deployments.zero_replicas"}
-        for without, lost in (
-            (("", "pods"), set(expected) - deployments - of_usage_alone),
-            (("apps", "deployments"), deployments),
-            (("metrics.k8s.io", "pods"), usage),
-        ):
-            self.cluster.grant("kubernetes", without=without)
-            _, points, _, _ = host.run_all(now, only="kubernetes")
-            got = {point["series"] for point in points if point["series"].startswith("k8s.")}
-            checks.expect(got == set(expected) - lost, f"without {without}: lost {sorted(set(expected) - got)}, expected {sorted(lost)}")
-        self.cluster.grant("kubernetes", "batch")
-
-
-class Batch:
-    """The collector batch, on the same cluster."""
-
-    name = "batch"
-    collector = "batch"
-    token = Kubernetes.token
-    is_complete = False
-
-    def __init__(self, folder, now):
-        if Cluster.shared is None:
-            raise parts.Missing("it needs the cluster of kubernetes")
-        self.state, self.now = folder / "state/state.db", now
-
-    def stop(self):
-        """The cluster is kubernetes'."""
-
-    def plan(self):
-        """Kubernetes' part has all."""
-        return ""
-
-    def environment(self):
-        """Nothing."""
-        return {}
-
-    def may_be_a_gap(self, series):
-        """Whether this cluster cannot give a series."""
-        return series.startswith(NEEDS_KUBELET)
-
-    def expected(self):
-        """What the seeds alone make of each series."""
-        expected = {}
-        for name, end, count in CRONJOBS:
-            tags = f"{{kube_cronjob:{name},kube_namespace:ml}}"
-            has_ended, is_well = end == "well" or end in FAILING, end == "well"
-            expected[f"batch.jobs.run_24h{tags}"] = count * has_ended
-            expected[f"batch.jobs.succeeded_24h{tags}"] = count * is_well
-            expected[f"batch.jobs.failed_24h{tags}"] = count * (end in FAILING)
-            expected[f"batch.jobs.active{tags}"] = count * (not has_ended)
-            expected[f"batch.pods.failed_24h{tags}"] = count * (end in FAILING)
-            expected[f"batch.pods.pending{tags}"] = count * (end in WAITING)
-            expected[f"batch.pods.crash_looping{tags}"] = count * (end == "crashloop")
-        # Rates go by pods: those of jobs that are gone went with them, and are known from the next cycle on.
-        pods = sum(count for _, _, count in CRONJOBS) - jobs_that("well") + KEPT_JOBS
-        expected["batch.success_rate_pct{}"] = 100 * KEPT_JOBS / pods
-        expected["batch.failure_rate_pct{}"] = 100 * jobs_that(*FAILING) / pods
-        return {series.replace("{}", ""): {"value": value} for series, value in expected.items()}
-
-    def problems(self):
-        """What the failure database has that it should not, or not."""
-        connection = sqlite3.connect(self.state)
-        ask = lambda query: dict(connection.execute(query).fetchall())  # pylint: disable=unnecessary-lambda-assignment
-        runs = ask("SELECT ending, COUNT(*) FROM workload_runs GROUP BY ending")
-        failures = ask("SELECT failure_type, COUNT(*) FROM workload_failures GROUP BY failure_type")
-        without_logs = ask("SELECT failure_type, COUNT(*) FROM workload_failures WHERE logs IS NULL GROUP BY failure_type")
-        connection.close()
-        parts.say(f"    the failure database: runs {runs}, failures {failures}, without a log {without_logs}")
-        found = []
-        if runs != {"succeeded": jobs_that("well"), "failed": jobs_that(*FAILING)}:
-            found.append(f"runs: {runs}")
-        meant = {"Error": 3, "OOMKilled": 2 + 1, "Evicted": 1, "ImagePullBackOff": 1, "CreateContainerConfigError": 1}
-        if failures != meant:
-            found.append(f"failures: {failures}, expected {meant}")
-        return found
+        of_pods = ("crash_looping", "failed", "pending", "oomkilled_24h", "high_restarts", "image_pull_errors")
+        of_usage = ("idle_count", "low_cpu_usage", "low_memory_usage")
+        lost_without = {
+            "pods": ("k8s.resources.", *(f"k8s.pods.{name}" for name in of_pods)),
+            "apps/deployments": ("k8s.deployments.",),
+            "metrics.k8s.io/pods": ("k8s.resources.", *(f"k8s.pods.{name}" for name in of_usage)),
+        }
+        for right in self.cluster.rights_less("kubernetes"):
+            with parts.step(f"host run-all, kubernetes without {right}"):
+                _, points, _, _ = host.run_all(now, only="kubernetes")
+            parts.check_values(checks, self, points, lost_without[right])

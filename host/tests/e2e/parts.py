@@ -130,3 +130,68 @@ class Server:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+
+class Part:
+    """Something real that a collector asks. A class for each, made with (folder, now, others), where `others` are the parts that
+    run already; it says what is not as here, `expected` always."""
+
+    # As the reader and `--only` call it; the collector that asks it, and how that one's series begin.
+    name = collector = prefix = ""
+    # The credential that must be seen nowhere, where there is one.
+    token = None
+    # Whether `expected` has every series of the collector.
+    is_complete = True
+
+    def stop(self):
+        """Ends what it started; twice does no harm."""
+
+    def plan(self):
+        """Its part of host.toml."""
+        return ""
+
+    def environment(self):
+        """The host's environment variables, credentials among them."""
+        return {}
+
+    def expected(self):
+        """What each series must be: {name_of(point): {"value": number}}. With "grows" it grows by a second each second; "within"
+        is how far off it may be, as a share of it (1e-9)."""
+        raise NotImplementedError
+
+    def gaps(self):
+        """The series that must be gaps, each with a word that the reason must have: {series: text}."""
+        return {}
+
+    def may_be_a_gap(self, _series):
+        """Whether this part cannot give a series."""
+        return False
+
+    def problems(self):
+        """What else was wrong in the first cycle, a line each."""
+        return []
+
+    def further_cycles(self, checks, host, now):
+        """Cycles of its own, with something amiss."""
+
+
+def name_of(point):
+    """Series and the tags that its collector gave it: `a.b{c:d}`."""
+    plans = ("env", "source", "region", "cluster", "kube_cluster_name")
+    tags = sorted(tag for tag in point["tags"] if tag.partition(":")[0] not in plans)
+    return point["series"] + (f"{{{','.join(tags)}}}" if tags else "")
+
+
+def check_values(checks, part, points, lost=(), elapsed_s=0):
+    """The series of a collector have the values that the world behind it gives them; those that begin as one of `lost` are not there."""
+    expected = {series: meant for series, meant in part.expected().items() if not series.startswith(tuple(lost))}
+    got = {name_of(point): point["value"] for point in points if point["series"].startswith(part.prefix)}
+    for series, meant in expected.items():
+        value, slack = got.get(series), elapsed_s if meant.get("grows") else 0
+        allowed = abs(meant["value"]) * meant.get("within", 1e-9)
+        low, high = meant["value"] - allowed, meant["value"] + allowed + slack
+        holds = value is not None and low <= value <= high
+        checks.expect(holds, f"{series}: expected {meant['value']}{' and growing' if slack else ''}, got {value}")
+    for series in got.keys() - expected.keys():
+        if part.is_complete or series.startswith(tuple(lost)):
+            checks.expect(False, f"{series}: {got[series]}, and nothing is known of it")

@@ -21,14 +21,15 @@ workspaces:
 """
 
 
-class SkyPilot:
+class SkyPilot(parts.Part):
     """A running API server."""
 
     name = "skypilot"
     collector = "skypilot"
+    prefix = "skypilot."
     token = "sky_e2e-skypilot-token-0123456789"
 
-    def __init__(self, folder, now):
+    def __init__(self, folder, now, _others):
         if sys.platform != "linux":
             raise parts.Missing("what it starts and leaves behind can be ended on Linux only")
         self.python, self.server = self.install(), None
@@ -93,14 +94,6 @@ allow_addresses = ["loopback"]
 page_size = 16
 """
 
-    def environment(self):
-        """Nothing: the server asks for no token."""
-        return {}
-
     def expected(self):
         """What each series must be: {series: {"value": number, "grows": whether by a second each second}}."""
         return json.loads(self.expected_file.read_text())
-
-    def problems(self):
-        """Nothing beside the values."""
-        return []

@@ -204,7 +204,7 @@ fn a_world_comes_to_what_it_was_made_of() {
         ("batch.jobs.failed_24h", 100.0),
         ("batch.jobs.active", 200.0),
         ("batch.pods.count", 600.0 - 100.0 + 100.0),
-        ("batch.pods.succeeded_24h", 200.0 + 50.0),
+        ("batch.pods.succeeded_24h", 200.0 + 100.0),
         ("batch.pods.failed_24h", 200.0),
         ("batch.pods.oomkilled_24h", 100.0),
         ("batch.pods.pending", 100.0),
@@ -216,9 +216,9 @@ fn a_world_comes_to_what_it_was_made_of() {
     for (series, value) in expected {
         assert_eq!(sums.get(series), Some(&value), "{series}");
     }
-    // 250 succeeded, 200 failed, 200 wait or run.
-    assert_eq!(outcome.value("batch.success_rate_pct"), Some(100.0 * 250.0 / 650.0));
-    assert_eq!(outcome.value("batch.failure_rate_pct"), Some(100.0 * 200.0 / 650.0));
+    // 300 succeeded, 200 failed, 200 wait or run.
+    assert_eq!(outcome.value("batch.success_rate_pct"), Some(100.0 * 300.0 / 700.0));
+    assert_eq!(outcome.value("batch.failure_rate_pct"), Some(100.0 * 200.0 / 700.0));
     assert_eq!((outcome.runs.len(), outcome.failures.len()), (350, 300));
 }
 

@@ -6,6 +6,7 @@ use collector_sdk::workloads::Ending;
 
 use super::Picture;
 use super::causes::{find_oom_kill, find_pod_end, is_crash_looping};
+use super::runs::name_run;
 use super::tags::{Group, Tags};
 use crate::api::pods::{Phase, Pod, State};
 
@@ -106,34 +107,35 @@ pub struct Totals {
 
 fn count_pods(picture: &Picture<'_>, table: &mut Table<Group>) -> Totals {
     let mut unended = 0;
-    let mut succeeded_jobs = BTreeSet::new();
+    // Jobs of which a pod tells how they ended, by the identity of the run or by name.
+    let (mut succeeded_jobs, mut failed_jobs) = (BTreeSet::new(), BTreeSet::new());
     let (mut failed, mut oom_killed) = (BTreeSet::new(), BTreeSet::new());
     for pod in picture.pods() {
         let counts = table.entry(picture.group_of(pod)).or_default();
+        let run_id = picture.owners.find_run_id(&pod.id.namespace, &pod.job);
         count_state(pod, counts);
         match pod.phase {
             Phase::Succeeded => {
-                succeeded_jobs.extend(picture.owners.find_run_id(&pod.id.namespace, &pod.job));
+                succeeded_jobs.extend(run_id);
                 if picture.is_in_window(find_pod_end(pod)) {
                     add(&mut counts.succeeded_pods);
                 }
             }
             Phase::Failed => {
+                failed_jobs.extend(run_id);
                 if picture.is_in_window(find_pod_end(pod)) && failed.insert(pod.id.uid.as_str()) {
                     add(&mut counts.failed_pods);
                 }
             }
-            Phase::Pending | Phase::Running | Phase::Unknown => add(&mut unended),
+            Phase::Pending | Phase::Running | Phase::Unknown => {
+                // It may yet show how it ends.
+                failed_jobs.extend(run_id);
+                add(&mut unended);
+            }
         }
         let kill = find_oom_kill(pod);
         if kill.is_some_and(|life| picture.is_in_window(life.end.at)) && oom_killed.insert(pod.id.uid.as_str()) {
             add(&mut counts.oom_killed_pods);
-        }
-    }
-    // Pods go with their Jobs; what became of them the host remembers. How many pods a Job needed it does not: one counts.
-    for run in picture.memory.runs.iter().filter(|run| run.ended >= picture.since) {
-        if run.ending == Ending::Succeeded && succeeded_jobs.insert(run.id.clone()) {
-            add(&mut table.entry(Group::new(&run.project, run.schedule.as_deref())).or_default().succeeded_pods);
         }
     }
     let there: BTreeSet<&str> = picture.pods().iter().map(|pod| pod.id.uid.as_str()).collect();
@@ -143,15 +145,28 @@ fn count_pods(picture: &Picture<'_>, table: &mut Table<Group>) -> Totals {
         // A pod that did not get on, or that nobody saw, is gone because its Job failed.
         let went_with_its_job = failure.job_ending == Some(Ending::Failed) && !there.contains(pod);
         let is_failed_pod = failure.phase.as_deref() == Some(Phase::Failed.word()) || went_with_its_job;
-        if is_failed_pod && failed.insert(pod) {
-            add(&mut counts.failed_pods);
+        if is_failed_pod {
+            failed_jobs.extend(failure.run_id.clone());
+            failed_jobs.insert(name_run(&failure.project, &failure.job));
+            if failed.insert(pod) {
+                add(&mut counts.failed_pods);
+            }
         }
         if failure.failure_type == "OOMKilled" && oom_killed.insert(pod) {
             add(&mut counts.oom_killed_pods);
         }
     }
-    let succeeded = table.values().fold(0_usize, |sum, counts| sum.saturating_add(counts.succeeded_pods));
-    Totals { succeeded, failed: failed.len(), unended }
+    // Pods go with their Jobs, or before them. How many pods such a Job needed nobody knows: one counts.
+    for run in picture.window() {
+        let counts = table.entry(Group::new(&run.project, run.schedule.as_deref())).or_default();
+        match run.ending {
+            Ending::Succeeded if succeeded_jobs.insert(run.id.clone()) => add(&mut counts.succeeded_pods),
+            Ending::Failed if failed_jobs.insert(run.id.clone()) => add(&mut counts.failed_pods),
+            Ending::Succeeded | Ending::Failed => {}
+        }
+    }
+    let sum = |of: fn(&Counts) -> usize| table.values().fold(0_usize, |sum, counts| sum.saturating_add(of(counts)));
+    Totals { succeeded: sum(|counts| counts.succeeded_pods), failed: sum(|counts| counts.failed_pods), unended }
 }
 
 /// How a pod and its containers are now.

@@ -5,6 +5,7 @@ use collector_sdk::{Sheet, log};
 use super::Picture;
 use super::counts::{CONTAINER_STATES, Counts, PENDING, Table, Totals, count};
 use super::tags::Tags;
+use crate::api::Cluster;
 use crate::api::pods::Phase;
 
 const RUN: &str = "batch.jobs.run_24h";
@@ -20,10 +21,14 @@ const SINCE_SUCCESS: &str = "batch.cronjobs.hours_since_success";
 
 type Figure = (&'static str, fn(&Counts) -> f64);
 
-/// The series of pods that are one number for each group.
-const OF_PODS: [Figure; 6] = [
+/// The series of pods that ended, which went with their Jobs where these are gone.
+const OF_ENDED_PODS: [Figure; 2] = [
     ("batch.pods.succeeded_24h", |counts| as_value(counts.succeeded_pods)),
     ("batch.pods.failed_24h", |counts| as_value(counts.failed_pods)),
+];
+
+/// The series of pods that are there.
+const OF_PODS: [Figure; 4] = [
     ("batch.pods.pending", |counts| as_value(counts.phases[PENDING])),
     ("batch.pods.oomkilled_24h", |counts| as_value(counts.oom_killed_pods)),
     ("batch.pods.crash_looping", |counts| as_value(counts.crash_looping_pods)),
@@ -40,13 +45,8 @@ pub fn measure_counts(picture: &Picture<'_>) -> Sheet {
 
     let mut sheet = Sheet::default();
     say_jobs(&mut sheet, picture, &table);
-    match &picture.cluster.pods {
-        Ok(_) => say_pods(&mut sheet, &table, totals),
-        Err(fault) => {
-            let series = OF_PODS.map(|(series, _)| series);
-            sheet.lost(&[&series[..], &[PHASES, CONTAINERS, SUCCESS_RATE, FAILURE_RATE]].concat(), fault);
-        }
-    }
+    say_pods(&mut sheet, picture, &table);
+    say_ended_pods(&mut sheet, picture, &table, totals);
     match &picture.cluster.cron_jobs {
         Ok(_) => {
             table.retain(|_, counts| counts.cron_jobs > 0);
@@ -74,7 +74,12 @@ fn say_jobs(sheet: &mut Sheet, picture: &Picture<'_>, table: &Table<Tags>) {
     }
 }
 
-fn say_pods(sheet: &mut Sheet, table: &Table<Tags>, totals: Totals) {
+fn say_pods(sheet: &mut Sheet, picture: &Picture<'_>, table: &Table<Tags>) {
+    if let Err(fault) = &picture.cluster.pods {
+        let series = OF_PODS.map(|(series, _)| series);
+        sheet.lost(&[&series[..], &[PHASES, CONTAINERS]].concat(), fault);
+        return;
+    }
     for (series, value) in OF_PODS {
         say(sheet, series, table, value);
     }
@@ -82,7 +87,20 @@ fn say_pods(sheet: &mut Sheet, table: &Table<Tags>, totals: Totals) {
     let states = CONTAINER_STATES.map(|state| format!("container_state:{state}"));
     say_split(sheet, PHASES, table, &phases, |counts| &counts.phases);
     say_split(sheet, CONTAINERS, table, &states, |counts| &counts.container_states);
+}
 
+/// Where Jobs or events are missing, nobody knows of the pods that went with a Job.
+fn say_ended_pods(sheet: &mut Sheet, picture: &Picture<'_>, table: &Table<Tags>, totals: Totals) {
+    let Cluster { pods, jobs, events, .. } = picture.cluster;
+    if let Some(fault) = [pods.as_ref().err(), jobs.as_ref().err(), events.as_ref().err()].into_iter().flatten().next()
+    {
+        let series = OF_ENDED_PODS.map(|(series, _)| series);
+        sheet.lost(&[&series[..], &[SUCCESS_RATE, FAILURE_RATE]].concat(), fault);
+        return;
+    }
+    for (series, value) in OF_ENDED_PODS {
+        say(sheet, series, table, value);
+    }
     let Totals { succeeded, failed, unended } = totals;
     let all = succeeded.saturating_add(failed).saturating_add(unended);
     let share = |part: usize| (all > 0).then(|| 100.0 * as_value(part) / as_value(all));
