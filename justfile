@@ -67,6 +67,7 @@ generate: build-guests
 bench: build-guests _hostile
     cargo bench -p host --bench boundary
     cargo bench -p host --bench whole
+    cargo bench -p host --bench worlds
 
 # Run against real parts, and say aloud what is skipped
 e2e: build-guests build
