@@ -95,6 +95,7 @@ impl Stage {
             egress: self.egress.clone(),
             kubernetes: KubernetesAsked::default(),
             capabilities: self.capabilities.clone(),
+            journal: None,
             now: jiff::Timestamp::UNIX_EPOCH,
             deadline: clock::instant() + deadline,
             ends_with_cycle: false,

@@ -17,6 +17,7 @@ pub mod report;
 pub mod runner;
 pub mod runtime;
 pub mod sinks;
+pub mod spool;
 pub mod store;
 
 /// glibc's own grows the arenas of other threads a page at a time, and musl's takes a lock: with a thousand collectors at once

@@ -13,15 +13,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::{own_series, signals};
 use crate::capability::{Capabilities, Cluster, Ec2, Ec2World, LastValues, Workloads};
-use crate::clock;
+use crate::clock::{self, CycleClock};
 use crate::config::{CollectorPlan, Plan, SinkPlan};
-use crate::delivery::{Courier, Seal};
+use crate::delivery::{Courier, Recorder, Seal};
 use crate::egress::{Egress, Network, system_lookup};
 use crate::limits::ByteSize;
-use crate::model::{Blame, CycleSummary, Event, Fault, Manifest, Outcome, Point, Reason, RunSummary, WorkloadReports};
+use crate::model::{
+    Blame, CycleSummary, Event, Fault, Name, Outcome, Point, PointRef, Reason, RunSummary, WorkloadReports,
+};
 use crate::runner::{Cycle, Finished};
-use crate::runtime::{Cache, Metering, Options, Runtime};
+use crate::runtime::{Cache, Journal, Metering, Options, Runtime};
 use crate::sinks::Sink;
+use crate::spool::{Holder, LockError, Spool, SpoolOptions, StateLock};
 use crate::store::{CycleRecord, KnownWorkloads, Store, StoreError};
 
 /// How a cycle is run.
@@ -29,6 +32,8 @@ use crate::store::{CycleRecord, KnownWorkloads, Store, StoreError};
 pub struct CycleOptions {
     /// The cycle's "now"; the wall clock's where none is given.
     pub now: Option<Timestamp>,
+    /// The time of its points; its start floored to the schedule where none is given.
+    pub slot: Option<Timestamp>,
     /// Whether points go to the sinks. Otherwise they stand in the summary.
     pub delivers: bool,
     /// Whether the state remembers the cycle.
@@ -65,6 +70,7 @@ pub async fn run_cycle(
     let collectors = plan.collectors.iter().map(|c| c.name.clone()).collect();
     drop(events.send(Event::CycleStarted { collectors, deadline: plan.cycle.deadline }));
     let mut host_faults = Vec::new();
+    let _lock = lock(&plan, &options, start, &mut host_faults)?;
     let mut state = State::open(&plan, &options, &mut host_faults).await;
     let last_good = state.last_good(&mut host_faults).await;
     let known = state.known(start, &mut host_faults).await;
@@ -72,11 +78,19 @@ pub async fn run_cycle(
     let network = Network::new(system_lookup(plan.network.hosts.clone()), plan.network.ca_file.as_deref())?;
     let plan = Arc::new(plan);
     let stop = CancellationToken::new();
+    let slot = options.slot.unwrap_or_else(|| clock::slot(start, plan.cycle.schedule));
+    let id = cycle_id(start);
+    let seal =
+        options.delivers.then(|| Seal::new(&Spool::open(spool_options(&plan, slot, &id, start)), slot, &plan.tags));
+    if let Some(values) = seal.as_ref().map(Seal::repeats).filter(|values| *values > 0) {
+        drop(events.send(Event::SlotRepeats { slot, values }));
+    }
     let _listening = signals::Listening::start(stop.clone(), events.clone());
     let cycle = Cycle {
         runtime: Arc::new(Runtime::start(&runtime_options(&plan)).context("the collectors' runtime")?),
         egress: Arc::new(Egress::new(&plan.upstreams, &network, &plan.redactor)),
         capabilities: Arc::new(capabilities(&plan, start, known, options.stand_ins.clone(), &network)),
+        journals: Arc::new(seal.as_ref().map(|seal| journals(&plan, seal)).unwrap_or_default()),
         plan: plan.clone(),
         now: start,
         collecting_ends: deadline - plan.cycle.delivery_reserve,
@@ -84,23 +98,26 @@ pub async fn run_cycle(
         events: events.clone(),
     };
 
-    let sinks = plan.sinks.iter().filter(|_| options.delivers);
-    let sinks = sinks.map(|sink| Sink::new(sink, &network, &plan.redactor)).collect();
-    let courier = Courier::start(sinks, &delivery_deadline(deadline, stop), &events);
-    let seal = Seal { slot: clock::slot(start, plan.cycle.schedule), tags: plan.tags.clone() };
-    let runs = collect(&cycle, &courier, &seal, options.delivers).await;
+    let courier = seal.as_ref().map(|seal| {
+        let sinks = plan.sinks.iter().map(|sink| Sink::new(sink, &network, &plan.redactor)).collect();
+        Courier::start(seal.spool(), sinks, CycleClock::new(start, began), &delivery_deadline(deadline, stop), &events)
+    });
+    let runs = collect(&cycle, options.delivers).await;
 
     let own = own_series::points(&runs, last_good.as_ref(), start);
     let manifest = own_series::manifest().context("the host's own series")?;
-    let points = runs.iter().map(|run| run.points).sum::<usize>() + own.len();
-    if options.delivers {
+    let mut sinks = Vec::new();
+    if let (Some(seal), Some(courier)) = (&seal, courier) {
+        let points = runs.iter().map(|run| run.points).sum::<usize>() + own.len();
         drop(events.send(Event::Delivering { points }));
+        seal.recorder(&manifest.name, &manifest, &[]).write(own.iter().map(PointRef::from));
+        sinks = courier.finish().await;
+        seal.spool().close();
+        host_faults.extend(seal.spool().problems());
     }
-    courier.hand_over(seal.points(&manifest.name, &manifest, &[], &own)).await;
-    let sinks = courier.finish().await;
     let mut summary = CycleSummary {
-        id: cycle_id(start),
-        slot: seal.slot,
+        id,
+        slot,
         start,
         duration_ms: clock::ms_since(began),
         outcome: CycleSummary::outcome_of(&runs, &sinks),
@@ -115,8 +132,9 @@ pub async fn run_cycle(
     Ok(summary)
 }
 
-/// Runs all collectors and hands on what they emit; gives a summary for each collector of the plan, in its order.
-async fn collect(cycle: &Cycle, courier: &Courier, seal: &Seal, delivers: bool) -> Vec<RunSummary> {
+/// Runs all collectors; gives a summary for each collector of the plan, in its order, with its points where they are not
+/// delivered.
+async fn collect(cycle: &Cycle, delivers: bool) -> Vec<RunSummary> {
     let (results, mut finished) = mpsc::channel::<Finished>(RESULTS_MAX);
     let running = {
         let cycle = cycle.clone();
@@ -124,13 +142,7 @@ async fn collect(cycle: &Cycle, courier: &Courier, seal: &Seal, delivers: bool) 
     };
     let mut runs = BTreeMap::new();
     while let Some(Finished { place, mut summary, points }) = finished.recv().await {
-        if let Some((manifest, tags)) = cycle.plan.collectors.get(place).and_then(sealing) {
-            if delivers {
-                courier.hand_over(seal.points(&summary.collector, manifest, tags, &points)).await;
-            } else {
-                summary.values = Some(points);
-            }
-        }
+        summary.values = (!delivers).then_some(points);
         runs.insert(place, summary);
     }
     if let Err(e) = running.await {
@@ -140,10 +152,59 @@ async fn collect(cycle: &Cycle, courier: &Courier, seal: &Seal, delivers: bool) 
     all.map(|(place, collector)| runs.remove(&place).unwrap_or_else(|| lost(collector))).collect()
 }
 
-/// What a collector's points are sealed with; none where it has no manifest, and so no points.
-fn sealing(collector: &CollectorPlan) -> Option<(&Manifest, &[String])> {
-    let ready = collector.ready.as_ref().ok()?;
-    Some((&ready.component.manifest, &ready.tags))
+/// The state folder for this cycle alone, where it leaves something there. A folder that cannot be written is a fault, and the
+/// cycle goes on; one that another cycle is at work in ends it.
+fn lock(
+    plan: &Plan,
+    options: &CycleOptions,
+    start: Timestamp,
+    faults: &mut Vec<String>,
+) -> Result<Option<StateLock>, LockError> {
+    if !options.delivers && !options.records {
+        return Ok(None);
+    }
+    let host = std::env::var("HOSTNAME").ok().or_else(|| std::fs::read_to_string("/proc/sys/kernel/hostname").ok());
+    let host = host.map(|name| name.trim().to_owned()).unwrap_or_else(|| "this machine".into());
+    match StateLock::take(&plan.state_dir, &Holder { pid: std::process::id(), host, since: start }) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(held @ LockError::Held { .. }) => Err(held),
+        Err(e @ LockError::Io { .. }) => {
+            faults.push(e.to_string());
+            Ok(None)
+        }
+    }
+}
+
+/// The spool of a plan, for the points of a slot.
+pub fn spool_options(plan: &Plan, slot: Timestamp, cycle: &str, now: Timestamp) -> SpoolOptions {
+    SpoolOptions {
+        folder: plan.state_dir.join("spool"),
+        sinks: plan.sinks.iter().map(|sink| sink.name().to_owned()).collect(),
+        bytes_max: plan.spool.bytes_max,
+        age_max: plan.spool.age_max,
+        slot,
+        cycle: cycle.into(),
+        now,
+    }
+}
+
+/// Each collector's way into the spool.
+fn journals(plan: &Plan, seal: &Seal) -> BTreeMap<Name, Arc<dyn Journal>> {
+    let journal = |collector: &CollectorPlan| {
+        let ready = collector.ready.as_ref().ok()?;
+        let recorder = seal.recorder(&collector.name, &ready.component.manifest, &ready.tags);
+        Some((collector.name.clone(), Arc::new(IntoSpool(recorder)) as Arc<dyn Journal>))
+    };
+    plan.collectors.iter().filter_map(journal).collect()
+}
+
+/// The spool as the runtime sees it.
+struct IntoSpool(Recorder);
+
+impl Journal for IntoSpool {
+    fn keep(&self, points: &mut dyn Iterator<Item = PointRef<'_>>) {
+        self.0.write(points);
+    }
 }
 
 /// A run whose task broke down in the host.

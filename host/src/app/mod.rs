@@ -4,5 +4,5 @@ mod cycle;
 mod own_series;
 mod signals;
 
-pub use cycle::{CycleOptions, StandIns, run_cycle};
+pub use cycle::{CycleOptions, StandIns, run_cycle, spool_options};
 pub use own_series::manifest as own_manifest;

@@ -10,6 +10,7 @@ mod output;
 mod progress;
 mod run;
 mod run_all;
+mod spool;
 
 use std::process::ExitCode;
 
@@ -39,6 +40,7 @@ enum Command {
     List(list::List),
     Inspect(inspect::Inspect),
     Check(check::Check),
+    Spool(spool::ShowSpool),
     Demo(demo::Demo),
 }
 
@@ -55,6 +57,7 @@ impl Cli {
             Command::List(command) => command.run(&self.global),
             Command::Inspect(command) => command.run(&self.global),
             Command::Check(command) => command.run(&self.global).await,
+            Command::Spool(command) => command.run(&self.global),
             Command::Demo(command) => command.run(&self.global).await,
         }
     }

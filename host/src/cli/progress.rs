@@ -95,7 +95,10 @@ impl Bars {
                 }
             }
             Event::RunStarted { .. } => {}
-            Event::AttemptFailed { .. } | Event::Interrupted { .. } | Event::PushDeferred { .. } => self.say(event),
+            Event::SlotRepeats { .. }
+            | Event::AttemptFailed { .. }
+            | Event::Interrupted { .. }
+            | Event::PushDeferred { .. } => self.say(event),
         }
     }
 

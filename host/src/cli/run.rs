@@ -52,7 +52,8 @@ impl Run {
             let what = "there is no sink to push to".to_owned();
             return Err(Usage { what, hint: "set DD_API_KEY, or write [sink.stdout] into host.toml".into() }.into());
         }
-        let options = CycleOptions { now: self.now, delivers: self.push, records: self.push, stand_ins: None };
+        let options =
+            CycleOptions { now: self.now, delivers: self.push, records: self.push, ..CycleOptions::default() };
         let summary = run_all::cycle(plan, options).await?;
         match global.format {
             Format::Json => {

@@ -11,6 +11,7 @@ use super::exit::{self, FailOn, Usage};
 use super::options::{Format, Global, check_memory, parse_duration, parse_name, parse_time, plan};
 use super::{output, progress};
 use crate::app::{CycleOptions, run_cycle};
+use crate::clock;
 use crate::config::{Overrides, Plan, SinkPlan};
 use crate::model::{CycleSummary, Name};
 use crate::report::{Report, cycle_text, points_text};
@@ -43,6 +44,10 @@ pub(super) struct RunAll {
     /// The instant that all collectors take for now, to look at a past one
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     now: Option<Timestamp>,
+    /// The scheduled time that the points carry [default: the time in HOST_JOB_NAME, the name of a CronJob's Job, else the
+    /// start floored to the schedule]
+    #[arg(long, value_name = "TIME", value_parser = parse_time, env = "HOST_SLOT")]
+    slot: Option<Timestamp>,
 }
 
 impl RunAll {
@@ -64,7 +69,13 @@ impl RunAll {
             return Err(Usage { what, hint }.into());
         }
         let has_stdout_sink = plan.sinks.iter().any(|sink| matches!(sink, SinkPlan::Stdout)) && !self.dry_run;
-        let options = CycleOptions { now: self.now, delivers: !self.dry_run, records: !self.dry_run, stand_ins: None };
+        let options = CycleOptions {
+            now: self.now,
+            slot: self.slot.or_else(|| clock::slot_of_job(&std::env::var("HOST_JOB_NAME").ok()?)),
+            delivers: !self.dry_run,
+            records: !self.dry_run,
+            stand_ins: None,
+        };
         let summary = cycle(plan, options).await?;
         let text = report(&summary, global.format)?;
         if has_stdout_sink {

@@ -10,6 +10,26 @@ pub fn wall() -> Timestamp {
     Timestamp::from_second(now.as_second()).unwrap_or(now)
 }
 
+/// A cycle's clock: its start, which may be given, and what has passed since.
+#[derive(Clone, Copy, Debug)]
+pub struct CycleClock {
+    start: Timestamp,
+    began: Instant,
+}
+
+impl CycleClock {
+    /// It is `start` at `began`.
+    pub fn new(start: Timestamp, began: Instant) -> CycleClock {
+        CycleClock { start, began }
+    }
+
+    /// What time it is for the cycle.
+    pub fn now(&self) -> Timestamp {
+        let passed = instant().saturating_duration_since(self.began);
+        self.start.saturating_add(passed).unwrap_or(self.start)
+    }
+}
+
 /// The monotonic clock.
 pub fn instant() -> Instant {
     Instant::now()
@@ -27,6 +47,15 @@ pub fn slot(start: Timestamp, schedule: Duration) -> Timestamp {
     Timestamp::from_second(second - second.rem_euclid(step)).unwrap_or(start)
 }
 
+/// The scheduled time in the name of a CronJob's Job: `<cronjob>-<minutes since 1970>`, as Kubernetes' controller makes it
+/// (getJobName in kubernetes/pkg/controller/cronjob). None for a Job that somebody named.
+pub fn slot_of_job(name: &str) -> Option<Timestamp> {
+    let (_, minutes) = name.rsplit_once('-')?;
+    let minutes: i64 =
+        minutes.parse().ok().filter(|_| minutes.len() == 8 && minutes.bytes().all(|b| b.is_ascii_digit()))?;
+    Timestamp::from_second(minutes * 60).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -38,6 +67,10 @@ mod tests {
         assert_eq!(slot(at("2025-10-24T12:14:59Z"), quarter), at("2025-10-24T12:00:00Z"));
         assert_eq!(slot(at("2025-10-24T12:15:00Z"), quarter), at("2025-10-24T12:15:00Z"));
         assert_eq!(slot(at("1969-12-31T23:59:59Z"), quarter), at("1969-12-31T23:45:00Z"));
+        assert_eq!(slot_of_job("dashboard-29355120"), Some(at("2025-10-24T12:00:00Z")));
+        for named in ["dashboard", "dashboard-1", "dashboard-x9355120", "dashboard-293551200"] {
+            assert_eq!(slot_of_job(named), None, "{named}");
+        }
         assert_eq!(slot(at("2025-10-24T12:14:59Z"), Duration::ZERO), at("2025-10-24T12:14:59Z"));
     }
 }

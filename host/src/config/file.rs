@@ -27,6 +27,7 @@ pub struct File {
     pub upstream: BTreeMap<Name, UpstreamSection>,
     pub credential: BTreeMap<Name, CredentialSection>,
     pub sink: SinkSections,
+    pub spool: SpoolSection,
     pub kubernetes: KubernetesSection,
     pub ec2: Ec2Section,
     pub last_values: LastValuesSection,
@@ -47,6 +48,16 @@ pub struct CycleSection {
     pub jobs: Option<usize>,
     /// The container's memory, where the control group does not say.
     pub container_memory: Option<ByteSize>,
+}
+
+/// `[spool]`: points on disk until every sink has taken them.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SpoolSection {
+    /// What it may take on the disk; beyond it the oldest points are given up, and counted.
+    pub bytes: Option<ByteSize>,
+    /// How old points may get in it.
+    pub age: Option<Wall>,
 }
 
 /// `[network]`

@@ -17,7 +17,7 @@ pub use capabilities::{Ec2Plan, KubernetesPlan};
 pub use collectors::{CollectorPlan, CredentialState, Ready};
 pub use error::{ConfigError, nearest};
 pub use file::File;
-pub use plan::{CyclePlan, NetworkPlan, Overrides, Plan};
+pub use plan::{CyclePlan, NetworkPlan, Overrides, Plan, SpoolPlan};
 pub use sinks::{DatadogPlan, SinkPlan};
 
 /// How the environment is read: a function, so that tests have one of their own.

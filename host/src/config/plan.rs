@@ -6,6 +6,8 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::SignedDuration;
+
 use crate::catalog;
 use crate::limits::{ByteSize, MemoryBudget, Wall};
 use crate::model::{Blame, Fault, Name, Reason, Redactor, Secret};
@@ -25,6 +27,7 @@ pub struct Plan {
     pub collectors: Vec<CollectorPlan>,
     pub upstreams: BTreeMap<Name, Upstream>,
     pub sinks: Vec<SinkPlan>,
+    pub spool: SpoolPlan,
     pub kubernetes: KubernetesPlan,
     pub ec2: Ec2Plan,
     /// Tags on every point, `key:value`.
@@ -47,6 +50,13 @@ pub struct CyclePlan {
     /// How often cycles are started.
     pub schedule: Duration,
     pub jobs: usize,
+}
+
+/// The bounds of the points that wait on disk.
+#[derive(Clone, Copy, Debug)]
+pub struct SpoolPlan {
+    pub bytes_max: ByteSize,
+    pub age_max: SignedDuration,
 }
 
 /// What holds for every connection.
@@ -116,6 +126,7 @@ impl Plan {
             redactor: redactor(&upstreams, &sinks),
             upstreams,
             sinks,
+            spool: spool(&file),
             kubernetes: capabilities::kubernetes(&file, environment)?,
             ec2: capabilities::ec2(&file, environment),
             network: NetworkPlan { ca_file: file.network.ca_file.clone(), hosts: file.network.hosts.clone() },
@@ -294,6 +305,14 @@ fn cycle(file: &File, overrides: &Overrides, collectors: usize) -> Result<CycleP
     let jobs = overrides.jobs.or(file.cycle.jobs).unwrap_or(collectors.min(AT_ONCE_MAX)).max(1);
     let schedule = file.cycle.schedule.map_or(minutes(15), |wall| wall.0);
     Ok(CyclePlan { deadline, delivery_reserve, schedule, jobs: jobs.min(collectors.max(1)) })
+}
+
+fn spool(file: &File) -> SpoolPlan {
+    let age = file.spool.age.and_then(|wall| SignedDuration::try_from(wall.0).ok());
+    SpoolPlan {
+        bytes_max: file.spool.bytes.unwrap_or(ByteSize::mib(256)),
+        age_max: age.unwrap_or(SignedDuration::from_hours(24)),
+    }
 }
 
 fn redactor(upstreams: &BTreeMap<Name, Upstream>, sinks: &[SinkPlan]) -> Redactor {

@@ -17,6 +17,16 @@ pub enum SinkPlan {
     Stdout,
 }
 
+impl SinkPlan {
+    /// Its name in reports and in the spool.
+    pub fn name(&self) -> &'static str {
+        match self {
+            SinkPlan::Datadog(_) => "datadog",
+            SinkPlan::Stdout => "stdout",
+        }
+    }
+}
+
 /// Datadog's intake, or one that speaks like it.
 #[derive(Clone, Debug)]
 pub struct DatadogPlan {

@@ -1,191 +1,221 @@
-//! The courier: takes samples as runs end, and brings them to every sink until the time for it is over.
+//! The courier: brings what the spool holds to every sink, the oldest first, until the time for it is over.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::SignedDuration;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::sleep_until;
 
-use crate::clock;
+use crate::clock::{self, CycleClock};
 use crate::model::{Event, Sample, SinkSummary};
-use crate::sinks::{Sink, Verdict};
+use crate::sinks::{Payload, Sink, Verdict};
+use crate::spool::{Chunk, Next, Reader, Settler, Spool};
 
-/// Batches that wait between the runner and a sink. A slow sink makes runs wait with handing over, not with collecting.
-const BATCHES_MAX: usize = 64;
+/// Points that are read and encoded together. Two such chunks are in memory for each sink: one on its way, one being encoded.
+const CHUNK_POINTS: usize = 10_000;
 
 /// The first pause after a push that was deferred; the next ones double, each drawn from all of its length.
 const PAUSE_FIRST: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
-type Batch = Arc<[Sample]>;
-
 /// Brings samples to all sinks.
 pub struct Courier {
-    queues: Vec<mpsc::Sender<Batch>>,
-    tasks: JoinSet<(usize, SinkSummary)>,
+    spool: Spool,
+    tasks: JoinSet<(usize, Route)>,
 }
 
 /// What one sink's task works with.
 struct Route {
-    sink: Sink,
-    batches: mpsc::Receiver<Batch>,
+    sink: Arc<Sink>,
+    settler: Settler,
+    clock: CycleClock,
     /// When delivery is over; may come nearer while it goes on.
     deadline: watch::Receiver<Instant>,
     events: mpsc::UnboundedSender<Event>,
     summary: SinkSummary,
+    /// How far this machine's clock is behind the sink's, where its answers say so.
+    behind: SignedDuration,
+    /// Why it gave up, if it did.
+    stopped: Option<String>,
 }
 
-/// How a round of pushing ended.
-enum Round {
-    Empty,
-    /// Something is left; why, and when to try again.
-    Left {
-        reason: String,
-        pause: Duration,
-    },
-    /// The sink does not take this key.
-    Held {
-        reason: String,
-    },
+/// What is read and encoded while the chunk before it is on its way.
+struct Ahead {
+    reader: Reader,
+    next: Next,
+    payloads: Vec<Payload>,
 }
 
 impl Courier {
-    /// Starts a task for each sink.
+    /// Starts a task for each sink. What earlier cycles left goes first.
     pub fn start(
+        spool: &Spool,
         sinks: Vec<Sink>,
+        clock: CycleClock,
         deadline: &watch::Receiver<Instant>,
         events: &mpsc::UnboundedSender<Event>,
     ) -> Courier {
         let mut tasks = JoinSet::new();
-        let mut queues = Vec::new();
         for (n, sink) in sinks.into_iter().enumerate() {
-            let (queue, batches) = mpsc::channel(BATCHES_MAX);
-            let summary = SinkSummary { sink: sink.name().into(), ..SinkSummary::default() };
-            let route = Route { sink, batches, deadline: deadline.clone(), events: events.clone(), summary };
-            queues.push(queue);
-            tasks.spawn(async move { (n, route.run().await) });
+            let reader = spool.reader(sink.name());
+            let mut route = Route {
+                settler: reader.settler(),
+                summary: SinkSummary { sink: sink.name().into(), ..SinkSummary::default() },
+                sink: Arc::new(sink),
+                clock,
+                deadline: deadline.clone(),
+                events: events.clone(),
+                behind: SignedDuration::ZERO,
+                stopped: None,
+            };
+            tasks.spawn(async move {
+                route.stopped = route.run(reader).await.err();
+                (n, route)
+            });
         }
-        Courier { queues, tasks }
-    }
-
-    /// Hands samples over; waits while a sink's queue is full.
-    pub async fn hand_over(&self, samples: Vec<Sample>) {
-        let batch: Batch = samples.into();
-        for queue in &self.queues {
-            // A queue closes only with its task, whose end is seen in `finish`.
-            drop(queue.send(batch.clone()).await);
-        }
+        Courier { spool: spool.clone(), tasks }
     }
 
     /// Waits until everything has its verdict, or the time is over; says what became of all samples, sink by sink.
     pub async fn finish(self) -> Vec<SinkSummary> {
-        drop(self.queues);
+        self.spool.end();
         let mut all = self.tasks.join_all().await;
         all.sort_by_key(|(n, _)| *n);
-        all.into_iter().map(|(_, summary)| summary).collect()
+        let waiting = self.spool.waiting();
+        let summary = |(_, route): (usize, Route)| {
+            let mut summary = route.summary;
+            let left = waiting.iter().filter_map(|segment| segment.points.get(&summary.sink)).sum::<u64>();
+            if left > 0 {
+                let reason = route.stopped.unwrap_or_else(|| "not sent".into());
+                *summary.deferred.entry(reason).or_default() += left;
+            }
+            for (reason, points) in self.spool.lost(&summary.sink) {
+                *summary.given_up.entry(reason).or_default() += points;
+            }
+            summary
+        };
+        all.into_iter().map(summary).collect()
     }
 }
 
 impl Route {
-    async fn run(mut self) -> SinkSummary {
-        let mut waiting: Vec<Sample> = Vec::new();
-        let mut pauses = 0;
-        while let Some(batch) = self.batches.recv().await {
-            waiting.extend(batch.iter().cloned());
-            self.take_more(&mut waiting);
-            loop {
-                let round = self.push(&mut waiting).await;
-                let (reason, pause) = match round {
-                    Round::Empty => {
-                        pauses = 0;
-                        break;
-                    }
-                    Round::Held { reason } => return self.hold(waiting, &reason).await,
-                    Round::Left { reason, pause } => (reason, pause),
-                };
-                let pause = pause.max(backoff(pauses));
-                pauses += 1;
-                let sink = self.summary.sink.clone();
-                drop(self.events.send(Event::PushDeferred { sink, reason: reason.clone(), pause }));
-                if !self.wait(pause).await {
-                    return self.defer(waiting, &reason).await;
+    /// Goes on until everything is settled; an error says why it gave up before.
+    async fn run(&mut self, reader: Reader) -> Result<(), String> {
+        let mut ahead = self.read_ahead(reader);
+        loop {
+            let Ahead { reader, next, payloads } =
+                ahead.await.map_err(|e| format!("the spool's reader broke down: {e}"))?;
+            match next {
+                Next::End => return Ok(()),
+                Next::Nothing => {
+                    // The sender lives in what the reader holds.
+                    drop(reader.written().changed().await);
+                    ahead = self.read_ahead(reader);
                 }
-                self.take_more(&mut waiting);
+                Next::Chunk(chunk) => {
+                    ahead = self.read_ahead(reader);
+                    self.bring(&chunk, payloads).await?;
+                }
             }
         }
-        self.summary
     }
 
-    /// Adds what has come in meanwhile, so that it goes together.
-    fn take_more(&mut self, waiting: &mut Vec<Sample>) {
-        while let Ok(batch) = self.batches.try_recv() {
-            waiting.extend(batch.iter().cloned());
+    /// Reads the next chunk and encodes it, on a thread that may wait for the disk and compute.
+    fn read_ahead(&self, mut reader: Reader) -> JoinHandle<Ahead> {
+        let sink = self.sink.clone();
+        tokio::task::spawn_blocking(move || {
+            let next = reader.next(CHUNK_POINTS);
+            let payloads = match &next {
+                Next::Chunk(chunk) => sink.encode(&chunk.samples),
+                Next::Nothing | Next::End => Vec::new(),
+            };
+            Ahead { reader, next, payloads }
+        })
+    }
+
+    /// Sends a chunk until all of it is settled.
+    async fn bring(&mut self, chunk: &Chunk, mut payloads: Vec<Payload>) -> Result<(), String> {
+        if let Some(reason) = self.expired(chunk) {
+            *self.summary.given_up.entry(reason).or_default() += chunk.samples.len() as u64;
+            self.settler.settle(chunk, chunk.samples.len());
+            return Ok(());
         }
-    }
-
-    /// Pushes once, and keeps in `waiting` what is to be tried again.
-    async fn push(&mut self, waiting: &mut Vec<Sample>) -> Round {
-        let deadline = *self.deadline.borrow();
-        let parts = self.sink.push(waiting, deadline).await;
-        let mut round = Round::Empty;
-        let mut kept = Vec::new();
-        let mut rest = std::mem::take(waiting).into_iter();
-        for part in parts {
-            let samples = rest.by_ref().take(part.samples);
-            match part.verdict {
-                Verdict::Delivered => self.summary.delivered += samples.count() as u64,
-                Verdict::Rejected { reason } => {
-                    *self.summary.rejected.entry(reason).or_default() += samples.count() as u64;
+        // The next at the end.
+        payloads.reverse();
+        let mut tries = 0;
+        while let Some(payload) = payloads.pop() {
+            let deadline = *self.deadline.borrow();
+            let sent = self.sink.send(&payload, deadline).await;
+            if let Some(behind) = sent.clock_behind {
+                self.behind = behind;
+                self.summary.clock_behind_seconds = Some(behind.as_secs());
+            }
+            let points = payload.samples.len() as u64;
+            match sent.verdict {
+                Verdict::Delivered => self.summary.delivered += points,
+                Verdict::Rejected { reason } => *self.summary.rejected.entry(reason).or_default() += points,
+                Verdict::TooLarge if points > 1 => {
+                    payloads.extend(halves(&self.sink, &chunk.samples, &payload).into_iter().rev());
+                    continue;
                 }
+                Verdict::TooLarge => *self.summary.rejected.entry("too large".into()).or_default() += points,
                 Verdict::Deferred { reason, wait } => {
-                    kept.extend(samples);
-                    round = Round::Left { reason, pause: wait.unwrap_or_default() };
+                    self.pause(tries, &reason, wait).await?;
+                    tries += 1;
+                    payloads.push(payload);
+                    continue;
                 }
                 Verdict::Held { reason } => {
-                    kept.extend(samples);
-                    round = Round::Held { reason };
+                    tracing::error!("sink {} refuses the key: {reason}; nothing more is sent to it", self.summary.sink);
+                    return Err(format!("held: {reason}"));
                 }
             }
+            tries = 0;
+            self.settler.settle(chunk, payload.samples.end);
         }
-        // A sink that passed samples over in silence has not delivered them.
-        kept.extend(rest);
-        *waiting = kept;
-        round
+        Ok(())
     }
 
-    /// Waits; false where the time for delivery is over before.
-    async fn wait(&mut self, pause: Duration) -> bool {
+    /// Why a chunk is too old for the sink, if it is.
+    fn expired(&self, chunk: &Chunk) -> Option<String> {
+        let age_max = self.sink.age_max()?;
+        let age = self.clock.now().duration_since(chunk.time()?) + self.behind;
+        (age > age_max).then(|| format!("expired: older than {age_max:#}, which {} refuses", self.summary.sink))
+    }
+
+    /// Waits before the same payload is sent again; an error where the time for delivery is over before.
+    async fn pause(&mut self, tries: u32, reason: &str, wait: Option<Duration>) -> Result<(), String> {
+        let pause = wait.unwrap_or_default().max(backoff(tries));
+        let sink = self.summary.sink.clone();
+        drop(self.events.send(Event::PushDeferred { sink, reason: reason.into(), pause }));
         let until = clock::instant() + pause;
         loop {
             if *self.deadline.borrow_and_update() <= until {
-                return false;
+                return Err(reason.into());
             }
             tokio::select! {
-                () = sleep_until(until.into()) => return true,
+                () = sleep_until(until.into()) => return Ok(()),
                 changed = self.deadline.changed() => if changed.is_err() {
                     // Nobody can change it any more.
                     sleep_until(until.into()).await;
-                    return true;
+                    return Ok(());
                 },
             }
         }
     }
+}
 
-    /// Counts what is left, and all that still comes, as deferred.
-    async fn defer(mut self, waiting: Vec<Sample>, reason: &str) -> SinkSummary {
-        let mut left = waiting.len();
-        while let Some(batch) = self.batches.recv().await {
-            left += batch.len();
-        }
-        *self.summary.deferred.entry(reason.to_owned()).or_default() += left as u64;
-        self.summary
-    }
-
-    async fn hold(self, waiting: Vec<Sample>, reason: &str) -> SinkSummary {
-        tracing::error!("sink {} refuses the key: {reason}; nothing more is sent to it", self.summary.sink);
-        self.defer(waiting, &format!("held: {reason}")).await
-    }
+/// The same samples in two payloads or more.
+fn halves(sink: &Sink, samples: &[Sample], payload: &Payload) -> Vec<Payload> {
+    let range = payload.samples.clone();
+    let middle = range.start + range.len() / 2;
+    let part = |from: usize, to: usize| {
+        let encoded = samples.get(from..to).map(|samples| sink.encode(samples)).unwrap_or_default();
+        encoded.into_iter().map(move |payload| payload.moved_by(from))
+    };
+    part(range.start, middle).chain(part(middle, range.end)).collect()
 }
 
 /// Full jitter over a doubling pause.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use super::Buffer;
 
@@ -57,6 +58,11 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// What time it is where it comes from: the header `Date` (RFC 9110).
+    pub fn date(&self) -> Option<Timestamp> {
+        Some(jiff::fmt::rfc2822::parse(self.header("date")?.trim()).ok()?.timestamp())
+    }
+
     /// The first value of a header; its name in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())

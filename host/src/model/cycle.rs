@@ -78,8 +78,12 @@ pub struct SinkSummary {
     pub delivered: u64,
     /// Refused for good, by reason.
     pub rejected: BTreeMap<String, u64>,
-    /// Not delivered in this cycle, by reason.
+    /// Not delivered in this cycle, by reason; they wait in the spool.
     pub deferred: BTreeMap<String, u64>,
+    /// Never to be delivered, by reason: too old for the sink, or the spool was full.
+    pub given_up: BTreeMap<String, u64>,
+    /// By how much this machine's clock is behind the sink's, where its answers say so.
+    pub clock_behind_seconds: Option<i64>,
 }
 
 impl std::ops::AddAssign for Transfer {
@@ -114,7 +118,7 @@ impl RunSummary {
 impl SinkSummary {
     /// Points that did not arrive.
     pub fn undelivered(&self) -> u64 {
-        self.rejected.values().chain(self.deferred.values()).sum()
+        [&self.rejected, &self.deferred, &self.given_up].into_iter().flat_map(BTreeMap::values).sum()
     }
 }
 

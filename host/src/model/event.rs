@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::{Fault, Name, RunSummary};
 
 /// Something that happened in a cycle.
@@ -9,6 +11,8 @@ use super::{Fault, Name, RunSummary};
 pub enum Event {
     /// The cycle begins with these collectors.
     CycleStarted { collectors: Vec<Name>, deadline: Duration },
+    /// An earlier cycle has written points of this slot: those values stand.
+    SlotRepeats { slot: Timestamp, values: usize },
     /// A run's first attempt begins.
     RunStarted { collector: Name },
     /// An attempt went wrong and another one follows.

@@ -18,7 +18,7 @@ pub use manifest::{
     SettingDecl, SettingKind,
 };
 pub use name::{Name, NameError};
-pub use point::{Gap, Outcome, Point, TagSet};
+pub use point::{Gap, Outcome, Point, PointRef, TagSet};
 pub use sample::Sample;
 pub use secret::{Redactor, Secret};
 pub use workload::{Ending, Failure, JobRun, WorkloadReports};

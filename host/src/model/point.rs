@@ -1,5 +1,6 @@
 //! Points and gaps as the host keeps them, and the outcome of a run.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
@@ -32,6 +33,40 @@ impl TagSet {
             joined.push_str(tag.as_ref());
         }
         TagSet(joined.into_boxed_str())
+    }
+
+    /// The set that [`TagSet::as_joined`] gave.
+    pub fn of_joined(joined: &str) -> TagSet {
+        TagSet(joined.into())
+    }
+
+    /// All tags as one text, a line break between them.
+    pub fn as_joined(&self) -> &str {
+        &self.0
+    }
+
+    /// These tags and those of another set, given as one text.
+    pub fn with(&self, joined: &str) -> TagSet {
+        let (mut mine, mut theirs) =
+            (self.iter().peekable(), joined.split(SEPARATOR).filter(|t| !t.is_empty()).peekable());
+        let mut both = String::with_capacity(self.0.len() + 1 + joined.len());
+        loop {
+            let tag = match (mine.peek(), theirs.peek()) {
+                (Some(a), Some(b)) => match a.cmp(b) {
+                    Ordering::Less => mine.next(),
+                    Ordering::Greater => theirs.next(),
+                    Ordering::Equal => mine.next().and(theirs.next()),
+                },
+                (Some(_), None) => mine.next(),
+                (None, _) => theirs.next(),
+            };
+            let Some(tag) = tag else { break };
+            if !both.is_empty() {
+                both.push(SEPARATOR);
+            }
+            both.push_str(tag);
+        }
+        TagSet(both.into_boxed_str())
     }
 
     /// The tags, sorted.
@@ -68,6 +103,20 @@ pub struct Point {
     pub value: f64,
     #[serde(skip_serializing_if = "TagSet::is_empty")]
     pub tags: TagSet,
+}
+
+/// A point as it stands in a ledger.
+#[derive(Clone, Copy, Debug)]
+pub struct PointRef<'a> {
+    pub series: &'a str,
+    pub value: f64,
+    pub tags: &'a TagSet,
+}
+
+impl<'a> From<&'a Point> for PointRef<'a> {
+    fn from(point: &'a Point) -> PointRef<'a> {
+        PointRef { series: &point.series, value: point.value, tags: &point.tags }
+    }
 }
 
 /// A declared series without a value this run, and why.
@@ -134,6 +183,9 @@ mod tests {
         assert_eq!(a, TagSet::new(["env:a", "region:b"]));
         assert_eq!(a.iter().collect::<Vec<_>>(), ["env:a", "region:b"]);
         assert_eq!(a.to_string(), "env:a,region:b");
+        let both = a.with(TagSet::new(["env:a", "a:1", "z:1"]).as_joined());
+        assert_eq!(both, TagSet::new(["a:1", "env:a", "region:b", "z:1"]));
+        assert_eq!((a.with(""), TagSet::default().with(a.as_joined())), (a.clone(), a.clone()));
         assert!(TagSet::new([]).is_empty() && TagSet::default().iter().next().is_none());
     }
 }

@@ -68,15 +68,21 @@ struct SinkReport<'a> {
     sink: &'a str,
     delivered: u64,
     rejected: u64,
+    /// Not delivered in this cycle; they wait in the spool.
     deferred: u64,
+    /// Never to be delivered: too old, or the spool was full.
+    given_up: u64,
     reasons: Reasons<'a>,
+    /// By how much this machine's clock is behind the sink's; null where its answers do not say.
+    clock_behind_seconds: Option<i64>,
 }
 
-/// Counts by reason; they add up to `rejected` and `deferred`.
+/// Counts by reason; they add up to `rejected`, `deferred` and `given_up`.
 #[derive(Debug, Serialize)]
 struct Reasons<'a> {
     rejected: &'a BTreeMap<String, u64>,
     deferred: &'a BTreeMap<String, u64>,
+    given_up: &'a BTreeMap<String, u64>,
 }
 
 impl<'a> Report<'a> {
@@ -128,7 +134,9 @@ impl<'a> SinkReport<'a> {
             delivered: sink.delivered,
             rejected: sink.rejected.values().sum(),
             deferred: sink.deferred.values().sum(),
-            reasons: Reasons { rejected: &sink.rejected, deferred: &sink.deferred },
+            given_up: sink.given_up.values().sum(),
+            reasons: Reasons { rejected: &sink.rejected, deferred: &sink.deferred, given_up: &sink.given_up },
+            clock_behind_seconds: sink.clock_behind_seconds,
         }
     }
 }

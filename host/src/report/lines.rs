@@ -10,6 +10,9 @@ pub fn line(event: &Event) -> Option<String> {
         Event::CycleStarted { collectors, deadline } => {
             format!("running {}, at most {}", counted(collectors.len(), "collector"), Wall(*deadline))
         }
+        Event::SlotRepeats { slot, values } => {
+            format!("{} of {slot} were written by an earlier cycle and stand", counted(*values, "value"))
+        }
         Event::RunStarted { .. } => return None,
         Event::AttemptFailed { collector, attempt, fault, pause } => {
             let ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);

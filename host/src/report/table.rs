@@ -79,13 +79,14 @@ fn runs_table(runs: &[&RunSummary]) -> Table {
 }
 
 fn sinks_table(cycle: &CycleSummary) -> Table {
-    let mut table = plain_table(["SINK", "DELIVERED", "REJECTED", "DEFERRED"]);
+    let mut table = plain_table(["SINK", "DELIVERED", "REJECTED", "DEFERRED", "GIVEN UP"]);
     for sink in &cycle.sinks {
         table.add_row([
             left(&sink.sink),
             right(sink.delivered.to_string()),
             right(sink.rejected.values().sum::<u64>().to_string()),
             right(sink.deferred.values().sum::<u64>().to_string()),
+            right(sink.given_up.values().sum::<u64>().to_string()),
         ]);
     }
     table

@@ -20,7 +20,7 @@ use crate::clock;
 use crate::config::{CollectorPlan, Plan};
 use crate::egress::Egress;
 use crate::model::{Event, Name, Point, RunSummary};
-use crate::runtime::Runtime;
+use crate::runtime::{Journal, Runtime};
 
 /// What a cycle works with.
 #[derive(Clone)]
@@ -29,6 +29,8 @@ pub struct Cycle {
     pub runtime: Arc<Runtime>,
     pub egress: Arc<Egress>,
     pub capabilities: Arc<Capabilities>,
+    /// Where each collector's points stand before `emit` answers; nowhere where nothing is delivered.
+    pub journals: Arc<BTreeMap<Name, Arc<dyn Journal>>>,
     /// The one "now" of all collectors.
     pub now: Timestamp,
     /// When attempts are over; what is left of the cycle is for delivery.

@@ -57,6 +57,7 @@ pub(super) async fn run(cycle: &Cycle, collector: &CollectorPlan) -> (RunSummary
             egress: cycle.egress.clone(),
             kubernetes: ready.component.manifest.kubernetes.clone().unwrap_or_default(),
             capabilities: cycle.capabilities.clone(),
+            journal: cycle.journals.get(&collector.name).cloned(),
             now: cycle.now,
             deadline,
             ends_with_cycle,

@@ -14,6 +14,7 @@ use super::engine::{Loaded, Metering, Runtime};
 use super::imports::http::Web;
 use super::imports::quota::Quota;
 use super::imports::wasi;
+use super::journal::Journal;
 use super::ledger::{Ledger, Rule};
 use super::limiter::Limiter;
 use super::log::GuestLog;
@@ -36,6 +37,8 @@ pub struct Attempt {
     /// What the manifest asks of the cluster's API.
     pub kubernetes: KubernetesAsked,
     pub capabilities: Arc<Capabilities>,
+    /// Where accepted points stand before `emit` answers; none where nothing is delivered.
+    pub journal: Option<Arc<dyn Journal>>,
     /// What the guest's wall clock says.
     pub now: Timestamp,
     /// When it is over.
@@ -94,6 +97,7 @@ impl Runtime {
             table: wasmtime::component::ResourceTable::new(),
             limiter: Limiter::new(limits),
             ledger: Ledger::new(loaded.declared.clone(), limits),
+            journal: attempt.journal.clone(),
             log,
             settings: attempt.settings.clone(),
             web,
@@ -141,7 +145,8 @@ async fn run(mut store: Store<State>, loaded: Loaded, attempt: Attempt) -> Attem
     };
     let redactor = attempt.egress.redactor();
     let fault = fault.map(|fault| Fault { message: redactor.scrub_text(fault.message), ..fault });
-    let (points, gaps) = state.ledger.close();
+    let silence = fault.as_ref().map_or("the collector did not say why", |fault| &fault.message);
+    let (points, gaps) = state.ledger.close(silence);
     let clean = |gap: Gap| Gap { reason: redactor.scrub_text(gap.reason), ..gap };
     AttemptResult {
         points,

@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use indexmap::map::Entry;
 
 use crate::limits::Limits;
-use crate::model::{Gap, Point, Series, TagSet};
+use crate::model::{Gap, Point, PointRef, Series, TagSet};
 
 /// Why a point or a gap is not taken. The words of `wit/metrics.wit`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,10 +185,28 @@ impl Ledger {
         self.first_refusal.as_ref()
     }
 
-    /// What is to be kept: points in the order in which they came, and gaps of series that have no point.
-    pub fn close(self) -> (Vec<Point>, Vec<Gap>) {
+    /// How many points were taken.
+    pub fn len(&self) -> usize {
+        self.points.len()
+    }
+
+    /// The points that were taken after the first `count` ones.
+    pub fn points_from(&self, count: usize) -> impl Iterator<Item = PointRef<'_>> {
+        let points = self.points.get_range(count..).into_iter().flatten();
+        points.filter_map(|((n, tags), value)| {
+            let series = &self.declared.all.get(*n as usize)?.name;
+            Some(PointRef { series, value: *value, tags })
+        })
+    }
+
+    /// What is to be kept: points in the order in which they came, and a gap for every series that has no point. Of those that
+    /// the collector did not speak of, `silence` is the reason.
+    pub fn close(self, silence: &str) -> (Vec<Point>, Vec<Gap>) {
         let Ledger { declared, points, mut gaps, .. } = self;
         let name = |n: u32| declared.all.get(n as usize).map(|series| series.name.clone()).unwrap_or_default();
+        for (n, _) in declared.all.iter().enumerate() {
+            gaps.entry(u32::try_from(n).unwrap_or(u32::MAX)).or_insert_with(|| silence.to_owned());
+        }
         for (n, _) in points.keys() {
             gaps.remove(n);
         }
@@ -253,8 +271,9 @@ mod tests {
             assert_eq!(refused.rule, rule);
             assert!(refused.message.contains(says), "{refused:?}");
             assert_eq!(ledger.first_refusal(), Some(&refused));
-            let (points, gaps) = ledger.close();
-            assert_eq!((points.len(), gaps.len()), (0, usize::from(series == "a.x")));
+            let (points, gaps) = ledger.close("silence");
+            let said = gaps.iter().filter(|gap| gap.reason.starts_with("refused: ")).count();
+            assert_eq!((points.len(), gaps.len(), said), (0, 2, usize::from(series == "a.x")));
         }
     }
 
@@ -264,9 +283,9 @@ mod tests {
         assert!(ledger.emit("a.x", 1.0, &mut vec!["env:a"]).is_ok());
         assert!(ledger.emit("a.x", 2.0, &mut vec!["env:b"]).is_ok());
         assert_eq!(ledger.emit("a.x", 3.0, &mut vec!["env:a"]).unwrap_err().rule, Rule::Duplicate);
-        let (points, gaps) = ledger.close();
+        let (points, gaps) = ledger.close("silence");
         assert_eq!(points.iter().map(|p| p.value).collect::<Vec<_>>(), [1.0, 2.0]);
-        assert!(gaps.is_empty());
+        assert_eq!(gaps, [Gap { series: "a.y".into(), reason: "silence".into() }]);
     }
 
     #[test]
@@ -274,7 +293,7 @@ mod tests {
         let mut ledger = ledger(Limits { points: 2, ..Limits::default() });
         assert!(emit(&mut ledger, 1).is_ok() && emit(&mut ledger, 2).is_ok());
         assert_eq!(emit(&mut ledger, 3).unwrap_err().rule, Rule::Limit);
-        assert_eq!(ledger.close().0.len(), 2);
+        assert_eq!(ledger.close("silence").0.len(), 2);
     }
 
     #[test]
@@ -284,7 +303,7 @@ mod tests {
         ledger.gap("a.y", &"y".repeat(1000)).unwrap();
         ledger.emit::<&str>("a.x", 0.0, &mut vec![]).unwrap();
         assert!(ledger.gap("a.z", "?").is_err());
-        let (points, gaps) = ledger.close();
+        let (points, gaps) = ledger.close("silence");
         assert_eq!((points.len(), gaps.len(), gaps[0].reason.len()), (1, 1, REASON_CHARS_MAX));
         assert_eq!(&*gaps[0].series, "a.y");
     }

@@ -9,6 +9,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::imports::http::Web;
 use super::imports::quota::Quota;
+use super::journal::Journal;
 use super::ledger::Ledger;
 use super::limiter::Limiter;
 use super::log::GuestLog;
@@ -22,6 +23,8 @@ pub(super) struct State {
     pub table: ResourceTable,
     pub limiter: Limiter,
     pub ledger: Ledger,
+    /// Where accepted points stand before `emit` answers; none where nothing is delivered.
+    pub journal: Option<Arc<dyn Journal>>,
     pub log: GuestLog,
     pub settings: Arc<BTreeMap<String, String>>,
     pub web: Web,

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::{Pushed, Verdict};
+use super::{Payload, Verdict};
 use crate::model::{Kind, Sample, TagSet};
 
 /// The process' stdout.
@@ -22,30 +22,26 @@ struct Line<'a> {
 }
 
 impl Stdout {
-    pub(super) fn new() -> Stdout {
-        Stdout
-    }
-
-    pub(super) fn push(&self, samples: &[Sample]) -> Pushed {
-        let verdict = match write(samples, &mut io::stdout().lock()) {
+    pub(super) fn send(&self, lines: &[u8]) -> Verdict {
+        let mut out = io::stdout().lock();
+        match out.write_all(lines).and_then(|()| out.flush()) {
             Ok(()) => Verdict::Delivered,
             // Whoever read it is gone, and does not come back.
             Err(e) => Verdict::Rejected { reason: format!("stdout: {}", e.kind()) },
-        };
-        Pushed { samples: samples.len(), verdict }
+        }
     }
 }
 
-fn write(samples: &[Sample], out: &mut impl Write) -> io::Result<()> {
+pub(super) fn encode(samples: &[Sample]) -> Payload {
     let mut lines = Vec::new();
     for sample in samples {
         let Sample { series, kind, unit, value, tags, time } = sample;
         let line = Line { series, value: *value, time: *time, kind: *kind, unit, tags };
-        serde_json::to_writer(&mut lines, &line)?;
+        // Serializing plain values into memory cannot fail.
+        drop(serde_json::to_writer(&mut lines, &line));
         lines.push(b'\n');
     }
-    out.write_all(&lines)?;
-    out.flush()
+    Payload { samples: 0..samples.len(), body: Some(lines.into()) }
 }
 
 #[cfg(test)]
@@ -62,9 +58,9 @@ mod tests {
             tags: TagSet::new(["env:x"]),
             time: "2025-10-24T12:00:00Z".parse().unwrap(),
         };
-        let mut out = Vec::new();
-        write(&[sample.clone(), sample], &mut out).unwrap();
-        let text = String::from_utf8(out).unwrap();
+        let payload = encode(&[sample.clone(), sample]);
+        assert_eq!(payload.samples, 0..2);
+        let text = String::from_utf8(payload.body.unwrap().to_vec()).unwrap();
         let line = r#"{"series":"a.b","value":1.5,"time":"2025-10-24T12:00:00Z","kind":"gauge","unit":"count","tags":["env:x"]}"#;
         assert_eq!(text, format!("{line}\n{line}\n"));
     }

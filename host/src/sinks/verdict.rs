@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
+
 /// What became of some points.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -9,15 +11,24 @@ pub enum Verdict {
     Delivered,
     /// Refused for good: sending them again changes nothing.
     Rejected { reason: String },
+    /// Refused together: half as many may be taken.
+    TooLarge,
     /// Not now. `wait` is what the intake asks for.
     Deferred { reason: String, wait: Option<Duration> },
     /// Not with this key: kept, and not tried again until somebody has looked.
     Held { reason: String },
 }
 
-/// A verdict on the next `samples` of what was pushed.
+/// What came of sending a payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pushed {
-    pub samples: usize,
+pub struct Sent {
     pub verdict: Verdict,
+    /// By how much this machine's clock is behind the sink's, where the answer says what time it is there (`Date`, to a second).
+    pub clock_behind: Option<SignedDuration>,
+}
+
+impl From<Verdict> for Sent {
+    fn from(verdict: Verdict) -> Sent {
+        Sent { verdict, clock_behind: None }
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use jiff::Timestamp;
-use sqlx::{Row, SqliteConnection};
+use sqlx::{QueryBuilder, Row, SqliteConnection};
 
 use super::{KEPT_SECONDS, Store, StoreError};
 use crate::model::Point;
@@ -27,24 +27,26 @@ impl Store {
     }
 }
 
+/// Rows of one statement: each statement is a trip to SQLite's thread and back.
+const ROWS_AT_ONCE: usize = 250;
+
 /// Writes the values of a cycle. An older cycle that ends later changes nothing.
 pub(super) async fn record(
     connection: &mut SqliteConnection,
     points: &[Point],
     slot: Timestamp,
 ) -> Result<(), sqlx::Error> {
-    for point in points {
-        sqlx::query(
-            "INSERT INTO last_values (series, tags, value, time) VALUES (?, ?, ?, ?)
-             ON CONFLICT (series, tags) DO UPDATE SET value = excluded.value, time = excluded.time
+    for points in points.chunks(ROWS_AT_ONCE) {
+        let mut insert = QueryBuilder::new("INSERT INTO last_values (series, tags, value, time) ");
+        insert.push_values(points, |mut row, point| {
+            row.push_bind(&*point.series).push_bind(point.tags.as_joined()).push_bind(point.value);
+            row.push_bind(slot.as_second());
+        });
+        insert.push(
+            " ON CONFLICT (series, tags) DO UPDATE SET value = excluded.value, time = excluded.time
              WHERE excluded.time >= time",
-        )
-        .bind(&*point.series)
-        .bind(point.tags.iter().collect::<Vec<_>>().join("\n"))
-        .bind(point.value)
-        .bind(slot.as_second())
-        .execute(&mut *connection)
-        .await?;
+        );
+        insert.build().execute(&mut *connection).await?;
     }
     sqlx::query("DELETE FROM last_values WHERE time < ?")
         .bind(slot.as_second() - KEPT_SECONDS)

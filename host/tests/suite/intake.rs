@@ -28,6 +28,12 @@ struct Shared {
 #[derive(Clone, Debug)]
 pub enum Answer {
     Status(u16, &'static str),
+    /// With these header lines.
+    Headed(u16, &'static str),
+    /// Takes what came, and is cut off before it says so.
+    TakenAndCut,
+    /// Takes what came, and is cut off in the middle of saying so.
+    TakenAndTorn,
     Cut,
     Never,
 }
@@ -112,7 +118,8 @@ async fn serve(mut stream: TcpStream, shared: &Mutex<Shared>) -> std::io::Result
             } else {
                 shared.answers.remove(0)
             };
-            if matches!(answer, Answer::Status(200..=299, _)) && head.starts_with("post /api/v2/series ") {
+            let takes = matches!(answer, Answer::Status(200..=299, _) | Answer::TakenAndCut | Answer::TakenAndTorn);
+            if takes && head.starts_with("post /api/v2/series ") {
                 shared.requests.push(Request { head, sent_bytes: length, unpacked });
             }
             answer
@@ -122,7 +129,15 @@ async fn serve(mut stream: TcpStream, shared: &Mutex<Shared>) -> std::io::Result
                 let text = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n{body}", body.len());
                 stream.write_all(text.as_bytes()).await?;
             }
-            Answer::Cut => return Ok(()),
+            Answer::Headed(status, headers) => {
+                let text = format!("HTTP/1.1 {status} X\r\n{headers}content-length: 0\r\n\r\n");
+                stream.write_all(text.as_bytes()).await?;
+            }
+            Answer::TakenAndTorn => {
+                stream.write_all(b"HTTP/1.1 202 X\r\ncontent-length: 100\r\n\r\n{").await?;
+                return Ok(());
+            }
+            Answer::Cut | Answer::TakenAndCut => return Ok(()),
             Answer::Never => tokio::time::sleep(Duration::from_secs(3600)).await,
         }
     }

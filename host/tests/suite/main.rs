@@ -2,9 +2,11 @@
 
 mod capabilities;
 mod command_line;
+mod crashes;
 mod cycle;
 mod delivery;
 mod evil;
+mod faults;
 mod generated;
 mod hostile;
 mod intake;

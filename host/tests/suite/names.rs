@@ -68,6 +68,7 @@ async fn ask(lookup: Lookup, port: u16, path: &str, times: usize) -> AttemptResu
         egress: Arc::new(egress),
         kubernetes: host::model::KubernetesAsked::default(),
         capabilities: std::sync::Arc::default(),
+        journal: None,
         now: jiff::Timestamp::UNIX_EPOCH,
         deadline: clock::instant() + Duration::from_secs(10),
         ends_with_cycle: false,

@@ -64,6 +64,7 @@ impl Demo {
         let plan = Plan::build(&overrides, &|name| environment.get(name).map(|value| (*value).to_owned()))?;
         let options = CycleOptions {
             now: Some(upstreams.now()),
+            slot: None,
             delivers: true,
             records: true,
             stand_ins: Some(upstreams.stand_ins()?),

@@ -54,7 +54,11 @@ pub(super) fn link(linker: &mut Linker<State>) -> Result<()> {
 fn emit(mut store: StoreContextMut<'_, State>, points: &[Point]) -> Result<std::result::Result<(), Refusal>> {
     // The strings borrow the store, so the ledger stands beside it while they are read.
     let mut book = std::mem::take(&mut store.data_mut().ledger);
+    let before = book.len();
     let taken = emit_into(&mut book, &store, points);
+    if let Some(journal) = &store.data().journal {
+        journal.keep(&mut book.points_from(before));
+    }
     store.data_mut().ledger = book;
     taken
 }

@@ -11,6 +11,7 @@ use flate2::write::GzEncoder;
 use serde::Serialize;
 
 use crate::model::{Kind, Sample, TagSet};
+use crate::sinks::Payload;
 
 pub(super) const SENT_BYTES_MAX: usize = 512_000;
 pub(super) const RAW_BYTES_MAX: usize = 5_242_880;
@@ -18,14 +19,6 @@ const POINTS_MAX: usize = 10_000;
 
 const BEFORE: &[u8] = b"{\"series\":[";
 const AFTER: &[u8] = b"]}";
-
-/// Samples that go together.
-#[derive(Debug)]
-pub(super) struct Payload<'a> {
-    pub samples: &'a [Sample],
-    /// As it is sent; none where a single sample is over a limit.
-    pub body: Option<Bytes>,
-}
 
 #[derive(Serialize)]
 struct Series<'a> {
@@ -46,19 +39,24 @@ struct Point {
 }
 
 /// Cuts samples into payloads, in order.
-pub(super) fn payloads(samples: &[Sample]) -> Vec<Payload<'_>> {
+pub(in crate::sinks) fn encode(samples: &[Sample]) -> Vec<Payload> {
     let mut all = Vec::new();
-    let mut rest = samples;
-    while !rest.is_empty() {
-        let (raw, taken) = join(rest);
-        let (these, others) = rest.split_at(taken);
-        let payload = Payload { samples: these, body: compressed(&raw) };
-        match payload.body {
+    let mut start = 0;
+    while start < samples.len() {
+        let (raw, taken) = join(&samples[start..]);
+        let range = start..start + taken;
+        start = range.end;
+        match compressed(&raw) {
             // It compresses worse than what the intake takes: half as much will do.
-            None if these.len() > 1 => all.extend(payload.halves()),
-            _ => all.push(payload),
+            None if taken > 1 => {
+                let middle = range.start + taken / 2;
+                for half in [range.start..middle, middle..range.end] {
+                    let from = half.start;
+                    all.extend(encode(&samples[half]).into_iter().map(|payload| payload.moved_by(from)));
+                }
+            }
+            body => all.push(Payload { samples: range, body }),
         }
-        rest = others;
     }
     all
 }
@@ -109,16 +107,6 @@ fn compressed(raw: &[u8]) -> Option<Bytes> {
     encoder.finish().ok().filter(|body| body.len() <= SENT_BYTES_MAX).map(Bytes::from)
 }
 
-impl<'a> Payload<'a> {
-    /// The same samples in two payloads or more.
-    pub fn halves(&self) -> Vec<Payload<'a>> {
-        let (first, second) = self.samples.split_at(self.samples.len() / 2);
-        let mut all = payloads(first);
-        all.extend(payloads(second));
-        all
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Read;
@@ -150,7 +138,7 @@ mod tests {
     #[test]
     fn a_payload_is_what_datadog_documents() {
         let samples = [sample(3, 2, 0)];
-        let all = payloads(&samples);
+        let all = encode(&samples);
         let raw: serde_json::Value = serde_json::from_slice(&unpack(&all[0].body.clone().unwrap())).unwrap();
         let expected = serde_json::json!({"series": [{
             "metric": "a.3", "type": 3, "points": [{"timestamp": 1_761_307_200, "value": 1.5}],
@@ -161,7 +149,7 @@ mod tests {
     #[test]
     fn a_sample_that_no_payload_can_hold_stands_alone_without_a_body() {
         let samples = [sample(0, 10, 1), sample(1, 6_000_000, 1), sample(2, 10, 1)];
-        let all = payloads(&samples);
+        let all = encode(&samples);
         let shape: Vec<_> = all.iter().map(|p| (p.samples.len(), p.body.is_some())).collect();
         assert_eq!(shape, [(1, true), (1, false), (1, true)]);
     }
@@ -174,13 +162,14 @@ mod tests {
         ) {
             let samples: Vec<Sample> = (0..count).map(|n| sample(n, tag_bytes, seed)).collect();
             let mut seen = Vec::new();
-            for payload in payloads(&samples) {
+            for payload in encode(&samples) {
                 let body = payload.body.clone().unwrap();
                 prop_assert!(body.len() <= SENT_BYTES_MAX);
                 let raw = unpack(&body);
                 prop_assert!(raw.len() <= RAW_BYTES_MAX);
                 let parsed: serde_json::Value = serde_json::from_slice(&raw).unwrap();
                 let series = parsed["series"].as_array().unwrap();
+                prop_assert_eq!(payload.samples.start, seen.len());
                 prop_assert_eq!(series.len(), payload.samples.len());
                 seen.extend(series.iter().map(|s| s["metric"].as_str().unwrap().to_owned()));
             }

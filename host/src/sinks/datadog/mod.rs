@@ -5,15 +5,21 @@ mod verdict;
 
 use std::time::Instant;
 
-use super::{Pushed, Verdict};
+use bytes::Bytes;
+use jiff::SignedDuration;
+
+use super::{Sent, Verdict};
 use crate::clock;
 use crate::config::DatadogPlan;
 use crate::egress::{Answer, Ask, Bounds, Buffer, Endpoint, Failure, Meter, Network, Pacing};
 use crate::limits::ByteSize;
-use crate::model::{Name, Redactor, Sample};
+use crate::model::{Name, Redactor};
 use crate::policy::{Credential, Redirects, Upstream};
 
-use encode::Payload;
+pub(super) use encode::encode;
+
+/// Points must not be older: Datadog API v2, "Submit metrics".
+pub(super) const AGE_MAX: SignedDuration = SignedDuration::from_hours(1);
 
 /// Datadog's intake, or one that speaks like it.
 pub struct Datadog {
@@ -37,31 +43,7 @@ impl Datadog {
         Datadog { endpoint }
     }
 
-    pub(super) async fn push(&self, samples: &[Sample], deadline: Instant) -> Vec<Pushed> {
-        let mut pushed = Vec::new();
-        // What is still to be sent, the next at the end.
-        let mut ahead: Vec<Payload<'_>> = encode::payloads(samples);
-        ahead.reverse();
-        while let Some(payload) = ahead.pop() {
-            let verdict = self.post(&payload, deadline).await;
-            if verdict == verdict::too_large() && payload.samples.len() > 1 {
-                ahead.extend(payload.halves().into_iter().rev());
-                continue;
-            }
-            let is_over = matches!(verdict, Verdict::Deferred { .. } | Verdict::Held { .. });
-            pushed.push(Pushed { samples: payload.samples.len(), verdict: verdict.clone() });
-            if is_over {
-                // An intake that does not take one payload is not asked about the others right away.
-                let rest = ahead.iter().map(|payload| payload.samples.len()).sum();
-                pushed.extend((rest > 0).then_some(Pushed { samples: rest, verdict }));
-                break;
-            }
-        }
-        pushed
-    }
-
-    async fn post(&self, payload: &Payload<'_>, deadline: Instant) -> Verdict {
-        let Some(body) = payload.body.clone() else { return verdict::too_large() };
+    pub(super) async fn send(&self, body: Bytes, deadline: Instant) -> Sent {
         let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let ask = Ask {
             method: "POST".into(),
@@ -75,7 +57,9 @@ impl Datadog {
             agent: "delivery".into(),
             ..Ask::default()
         };
-        verdict::of(self.ask(&ask, deadline).await.as_ref(), clock::wall())
+        let (answer, now) = (self.ask(&ask, deadline).await, clock::wall());
+        let clock_behind = answer.as_ref().ok().and_then(Answer::date).map(|date| date.duration_since(now));
+        Sent { verdict: verdict::of(answer.as_ref(), now), clock_behind }
     }
 
     /// `GET /api/v1/validate`: whether the key is one.
@@ -90,6 +74,7 @@ impl Datadog {
         match verdict::of(self.ask(&ask, deadline).await.as_ref(), clock::wall()) {
             Verdict::Delivered => Ok(()),
             Verdict::Rejected { reason } | Verdict::Deferred { reason, .. } | Verdict::Held { reason } => Err(reason),
+            Verdict::TooLarge => Err("413".into()),
         }
     }
 

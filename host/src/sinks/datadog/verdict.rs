@@ -5,11 +5,6 @@ use jiff::Timestamp;
 use super::Verdict;
 use crate::egress::{Answer, Failure, retry_after};
 
-/// The verdict by which a payload is cut in two and sent again.
-pub(super) fn too_large() -> Verdict {
-    Verdict::Rejected { reason: "too-large".into() }
-}
-
 /// From an answer, or from the lack of one.
 pub(super) fn of(answer: Result<&Answer, &Failure>, now: Timestamp) -> Verdict {
     let answer = match answer {
@@ -19,7 +14,7 @@ pub(super) fn of(answer: Result<&Answer, &Failure>, now: Timestamp) -> Verdict {
     let reason = || format!("{}{}", answer.status, errors(answer));
     match answer.status {
         200..=299 => Verdict::Delivered,
-        413 => too_large(),
+        413 => Verdict::TooLarge,
         401 | 403 => Verdict::Held { reason: reason() },
         408 | 429 | 500.. => Verdict::Deferred { reason: reason(), wait: retry_after(answer, now) },
         // The address is wrong or something stands before the intake: not the points' fault.
@@ -56,7 +51,7 @@ mod tests {
     #[test]
     fn every_status_has_its_verdict() {
         assert_eq!(verdict(202, &[], "{\"errors\":[]}"), Verdict::Delivered);
-        assert_eq!(verdict(413, &[], ""), too_large());
+        assert_eq!(verdict(413, &[], ""), Verdict::TooLarge);
         let rejected = |reason: &str| Verdict::Rejected { reason: reason.into() };
         assert_eq!(verdict(400, &[], "{\"errors\":[\"bad\",\"worse\"]}"), rejected("400 bad; worse"));
         for status in [401, 403] {

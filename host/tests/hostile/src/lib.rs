@@ -59,6 +59,14 @@ impl Collector for Hostile {
             "many-tags" => one("hostile.value", 1.0, (0..number).map(|n| format!("n:{n}")).collect()),
             "duplicate" => twice(),
             "points" => emit(values(number)),
+            // Says of each point that it was taken, once it was.
+            "emit-and-say" => (0..number).try_for_each(|n| {
+                let mut sheet = Sheet::default();
+                sheet.put_tagged("hostile.value", n as f64, vec![format!("n:{n}")]);
+                emit(sheet)?;
+                log::warn(format!("taken {n}"));
+                Ok(())
+            }),
             "flood-points" => {
                 flood_points(number);
                 Ok(())
