@@ -36,6 +36,22 @@ impl Place {
         command
     }
 
+    /// A cycle that delivers, and reports as JSON.
+    pub fn delivering(&self) -> Command {
+        let mut command = self.command(&["run-all", "--format", "json"]);
+        // A slot of its own: that of a cycle before would write that cycle's values again.
+        command.env("DD_API_KEY", "key").env("HOST_SLOT", jiff::Timestamp::now().to_string());
+        command
+    }
+
+    pub fn configure(&self, config: &str) {
+        fs::write(self.dir.join("host.toml"), config).expect("a configuration");
+    }
+
+    pub fn forget_spool(&self) {
+        drop(fs::remove_dir_all(self.dir.join("state/spool")));
+    }
+
     pub fn forget(&self) {
         drop(fs::remove_dir_all(self.dir.join("state")));
     }

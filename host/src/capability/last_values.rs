@@ -81,12 +81,13 @@ impl LastValues {
         self
     }
 
-    /// Takes the points of a run that is over.
+    /// Takes the points of a run that is over, those without tags: a series with tags has no one value.
     pub fn remember(&self, points: &[Point]) {
-        self.cycle.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(points);
+        let plain = points.iter().filter(|point| point.tags.is_empty()).cloned();
+        self.cycle.lock().unwrap_or_else(PoisonError::into_inner).extend(plain);
     }
 
-    /// The points of all runs that are over.
+    /// The points without tags of all runs that are over.
     pub fn of_cycle(&self) -> Vec<Point> {
         self.cycle.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -113,7 +114,7 @@ impl LastValues {
     /// From this cycle, else from the state.
     fn near(&self, series: &str, max_age: Duration) -> Option<(f64, Source)> {
         let cycle = self.cycle.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(point) = cycle.iter().find(|point| &*point.series == series && point.tags.is_empty()) {
+        if let Some(point) = cycle.iter().find(|point| &*point.series == series) {
             return Some((point.value, Source::Cycle));
         }
         let (value, time) = *self.held.get(series)?;

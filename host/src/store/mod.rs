@@ -38,7 +38,7 @@ pub struct Store {
 #[derive(Clone, Copy, Debug)]
 pub struct CycleRecord<'a> {
     pub summary: &'a CycleSummary,
-    /// The points of all its runs.
+    /// The points of all its runs; of those with tags nothing is kept.
     pub values: &'a [Point],
     pub reports: &'a WorkloadReports,
 }
