@@ -15,7 +15,7 @@ use super::{own_series, signals};
 use crate::capability::{Capabilities, Cluster, Ec2, Ec2World, LastValues, Workloads};
 use crate::clock::{self, CycleClock};
 use crate::config::{CollectorPlan, Plan, SinkPlan};
-use crate::delivery::{Courier, Recorder, Seal};
+use crate::delivery::{Courier, Recorder, Seal, common_tags};
 use crate::egress::{Egress, Network, system_lookup};
 use crate::limits::ByteSize;
 use crate::model::{
@@ -102,10 +102,11 @@ pub async fn run_cycle(
         let sinks = plan.sinks.iter().map(|sink| Sink::new(sink, &network, &plan.redactor)).collect();
         Courier::start(seal.spool(), sinks, CycleClock::new(start, began), &delivery_deadline(deadline, stop), &events)
     });
-    let runs = collect(&cycle, options.delivers).await;
+    let mut runs = collect(&cycle, options.delivers).await;
 
     let own = own_series::points(&runs, last_good.as_ref(), start);
     let manifest = own_series::manifest().context("the host's own series")?;
+    let compared_with = if options.delivers { None } else { mark_new_series(&plan, start, &mut runs) };
     let mut sinks = Vec::new();
     if let (Some(seal), Some(courier)) = (&seal, courier) {
         let points = runs.iter().map(|run| run.points).sum::<usize>() + own.len();
@@ -123,6 +124,7 @@ pub async fn run_cycle(
         outcome: CycleSummary::outcome_of(&runs, &sinks),
         runs,
         sinks,
+        compared_with,
         host_faults,
     };
     let Capabilities { last_values, workloads, .. } = &*cycle.capabilities;
@@ -205,6 +207,18 @@ impl Journal for IntoSpool {
     fn keep(&self, points: &mut dyn Iterator<Item = PointRef<'_>>) {
         self.0.write(points);
     }
+}
+
+/// Marks the points whose series and tags the last cycle did not have; gives that cycle's slot.
+fn mark_new_series(plan: &Plan, now: Timestamp, runs: &mut [RunSummary]) -> Option<Timestamp> {
+    let (slot, known) = Spool::look(spool_options(plan, now, "", now)).newest_slot()?;
+    for (run, collector) in runs.iter_mut().zip(&plan.collectors) {
+        let (Some(points), Ok(ready)) = (&run.values, &collector.ready) else { continue };
+        let common = common_tags(&plan.tags, &collector.name, &ready.tags);
+        let is_new = |point: &Point| known.get(&point.series, &common.with(point.tags.as_joined())).is_none();
+        run.is_new = Some(points.iter().map(is_new).collect());
+    }
+    Some(slot)
 }
 
 /// A run whose task broke down in the host.

@@ -88,6 +88,7 @@ mod tests {
             outcome: CycleOutcome::Well,
             runs: outcomes.iter().map(run).collect(),
             sinks: vec![sink],
+            compared_with: None,
             host_faults: host_faults.iter().map(|f| (*f).to_owned()).collect(),
         }
     }

@@ -8,4 +8,4 @@ mod courier;
 mod recorder;
 
 pub use courier::Courier;
-pub use recorder::{Recorder, Seal};
+pub use recorder::{Recorder, Seal, common_tags};

@@ -52,18 +52,22 @@ impl Seal {
 
     /// A recorder for a collector's points; `tags` are the collector's.
     pub fn recorder(&self, collector: &Name, manifest: &Manifest, tags: &[String]) -> Recorder {
-        // The tag by which people have always told collectors apart: `source:health-fom-collector`.
-        let source = format!("source:{}-collector", collector.as_str().replace('_', "-"));
-        let common = self.tags.iter().chain(tags).chain([&source]).map(String::as_str);
         let series = manifest.series.iter().map(|series| (series.name.clone(), (series.kind, series.unit.clone())));
         Recorder {
             spool: self.spool.clone(),
             slot: self.slot,
-            tags: TagSet::new(common),
+            tags: common_tags(&self.tags, collector, tags),
             series: series.collect(),
             earlier: self.earlier.clone(),
         }
     }
+}
+
+/// What all points of a collector carry: the plan's tags, its own, and the one by which people have always told collectors apart,
+/// `source:health-fom-collector`.
+pub fn common_tags(plan: &[String], collector: &Name, own: &[String]) -> TagSet {
+    let source = format!("source:{}-collector", collector.as_str().replace('_', "-"));
+    TagSet::new(plan.iter().chain(own).chain([&source]).map(String::as_str))
 }
 
 impl Recorder {

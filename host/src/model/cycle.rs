@@ -19,6 +19,8 @@ pub struct CycleSummary {
     /// In the order of the plan.
     pub runs: Vec<RunSummary>,
     pub sinks: Vec<SinkSummary>,
+    /// The slot that [`RunSummary::is_new`] compares with.
+    pub compared_with: Option<Timestamp>,
     /// What went wrong in the host itself: the state file, a sink without a verdict.
     pub host_faults: Vec<String>,
 }
@@ -58,6 +60,8 @@ pub struct RunSummary {
     pub component_digest: Option<String>,
     /// The points themselves, where they were asked for.
     pub values: Option<Vec<Point>>,
+    /// With them: whether each is of a series and tags that the last cycle did not have; none where no cycle is known.
+    pub is_new: Option<Vec<bool>>,
 }
 
 /// What went over the wire for a run.
@@ -111,6 +115,7 @@ impl RunSummary {
             log_dropped_bytes: 0,
             component_digest,
             values: None,
+            is_new: None,
         }
     }
 }

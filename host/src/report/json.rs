@@ -52,7 +52,17 @@ pub struct RunReport<'a> {
     component_digest: Option<&'a str>,
     /// The points themselves; only where they are not delivered.
     #[serde(skip_serializing_if = "Option::is_none")]
-    values: Option<&'a [Point]>,
+    values: Option<Vec<ValueReport<'a>>>,
+}
+
+/// A point that is not delivered.
+#[derive(Debug, Serialize)]
+struct ValueReport<'a> {
+    #[serde(flatten)]
+    point: &'a Point,
+    /// Whether the last cycle did not have this series with these tags; absent where no cycle is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    new: Option<bool>,
 }
 
 #[derive(Debug, Serialize)]
@@ -122,9 +132,14 @@ impl<'a> RunReport<'a> {
             http: HttpReport { requests: run.http.requests, bytes: run.http.bytes, throttled: run.http.throttled },
             log_dropped_bytes: run.log_dropped_bytes,
             component_digest: run.component_digest.as_deref(),
-            values: run.values.as_deref(),
+            values: run.values.as_deref().map(|points| values(points, run.is_new.as_deref())),
         }
     }
+}
+
+fn values<'a>(points: &'a [Point], is_new: Option<&[bool]>) -> Vec<ValueReport<'a>> {
+    let new = |n: usize| is_new.and_then(|all| all.get(n)).copied();
+    points.iter().enumerate().map(|(n, point)| ValueReport { point, new: new(n) }).collect()
 }
 
 impl<'a> SinkReport<'a> {

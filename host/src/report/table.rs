@@ -30,16 +30,48 @@ pub fn cycle_text(cycle: &CycleSummary) -> String {
         let _ = write!(text, "\n{}", lines_of(&sinks_table(cycle)));
     }
     for sink in &cycle.sinks {
-        for (word, reasons) in [("rejected", &sink.rejected), ("deferred", &sink.deferred)] {
+        for (word, reasons) in
+            [("rejected", &sink.rejected), ("deferred", &sink.deferred), ("given up", &sink.given_up)]
+        {
             for (reason, count) in reasons {
                 let _ = writeln!(text, "{}: {count} points {word}: {reason}", sink.sink);
             }
         }
     }
+    push_new_series(&mut text, cycle);
     for fault in &cycle.host_faults {
         let _ = writeln!(text, "host: {fault}");
     }
     text
+}
+
+/// What a dry run would add to what is paid for: each series with its tags is a custom metric.
+fn push_new_series(text: &mut String, cycle: &CycleSummary) {
+    let all: usize = cycle.runs.iter().filter_map(|run| Some(run.values.as_ref()?.len())).sum();
+    if all == 0 {
+        return;
+    }
+    let Some(slot) = cycle.compared_with else {
+        let _ = writeln!(text, "\n{}; no cycle is known to compare with", counted(all, "custom metric"));
+        return;
+    };
+    let of = |run: &RunSummary| run.is_new.iter().flatten().filter(|is_new| **is_new).count();
+    let new: usize = cycle.runs.iter().map(of).sum();
+    let _ = writeln!(text, "\n{}, of which {new} are new against the cycle of {slot}", counted(all, "custom metric"));
+    for run in cycle.runs.iter().filter(|run| of(run) > 0) {
+        let points = run.values.iter().flatten().zip(run.is_new.iter().flatten());
+        let names: Vec<String> = points.filter(|(_, is_new)| **is_new).map(|(point, _)| named(point)).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let _ = writeln!(text, "  {}: {}", run.collector, self::names(&names));
+    }
+}
+
+/// `series{tags}`
+fn named(point: &Point) -> String {
+    match point.tags.is_empty() {
+        true => point.series.to_string(),
+        false => format!("{}{{{}}}", point.series, point.tags),
+    }
 }
 
 fn runs_table(runs: &[&RunSummary]) -> Table {

@@ -150,7 +150,13 @@ impl Spool {
 
     /// The values of this slot that earlier cycles have written.
     pub fn values_of_slot(&self) -> SlotValues {
-        self.0.values_of_slot()
+        self.0.values_of(self.0.options.slot)
+    }
+
+    /// The newest slot that a cycle has written, and its values.
+    pub fn newest_slot(&self) -> Option<(Timestamp, SlotValues)> {
+        let newest = lock(&self.0.segments).keys().filter_map(|name| slot_of(name)).max()?;
+        Some((newest, self.0.values_of(newest)))
     }
 
     /// Forgets what all sinks are through with, but for the slots that may still be repeated.
@@ -334,8 +340,8 @@ impl Shared {
         }
     }
 
-    fn values_of_slot(&self) -> SlotValues {
-        let slot = slot_text(self.options.slot);
+    fn values_of(&self, slot: Timestamp) -> SlotValues {
+        let slot = slot_text(slot);
         let segments = lock(&self.segments).clone();
         let mut values = SlotValues::default();
         for (_, segment) in segments.iter().filter(|(name, _)| name.starts_with(&slot)) {

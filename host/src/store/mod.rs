@@ -150,6 +150,7 @@ mod tests {
                 ..RunSummary::new(Name::new("github").unwrap(), None)
             }],
             sinks: vec![],
+            compared_with: None,
             host_faults: vec![],
         }
     }

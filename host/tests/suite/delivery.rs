@@ -64,6 +64,24 @@ fn a_repeated_cycle_of_the_same_slot_writes_the_same_points() {
 }
 
 #[test]
+fn a_dry_run_says_which_series_are_new_against_the_last_cycle() {
+    let intake = Intake::start();
+    let site = site(&intake, 5);
+    let dry = ["run-all", "--dry-run", "--now", "2025-10-24T12:20:00Z"];
+    let first = site.call(&dry);
+    assert!(first.stdout.contains("5 custom metrics; no cycle is known to compare with"), "{first:#?}");
+    assert_eq!(site.call(&["run-all", "--now", "2025-10-24T12:00:00Z"]).code, 0);
+    let site = site.replace_config("number = 5", "number = 7");
+    let second = site.call(&dry);
+    let says = "7 custom metrics, of which 2 are new against the cycle of 2025-10-24T12:00:00Z\n  \
+                hostile: hostile.value{n:5}, hostile.value{n:6}\n";
+    assert!(second.stdout.contains(says), "{second:#?}");
+    let json = site.call(&[&dry[..], &["--format", "json"]].concat()).json();
+    let new: Vec<bool> = json["runs"][0]["values"].as_array().unwrap().iter().map(|v| v["new"] == true).collect();
+    assert_eq!(new, [false, false, false, false, false, true, true]);
+}
+
+#[test]
 fn what_is_deferred_is_tried_again_until_it_is_taken() {
     let intake = Intake::start();
     intake.answer(&[Answer::Status(503, ""), Answer::Cut, Answer::Status(429, ""), Answer::Status(408, "")]);
