@@ -19,7 +19,7 @@ use crate::delivery::{Courier, Recorder, Seal, common_tags};
 use crate::egress::{Egress, Network, system_lookup};
 use crate::limits::ByteSize;
 use crate::model::{
-    Blame, CycleSummary, Event, Fault, Name, Outcome, Point, PointRef, Reason, RunSummary, WorkloadReports,
+    Blame, CycleSummary, Event, Fault, Name, Outcome, Point, PointRef, Reason, RunSummary, Streak, WorkloadReports,
 };
 use crate::runner::{Cycle, Finished};
 use crate::runtime::{Cache, Journal, Metering, Options, Runtime};
@@ -74,6 +74,7 @@ pub async fn run_cycle(
     let mut state = State::open(&plan, &options, &mut host_faults).await;
     let last_good = state.last_good(&mut host_faults).await;
     let known = state.known(start, &mut host_faults).await;
+    let streaks = state.streaks(&mut host_faults).await;
 
     let network = Network::new(system_lookup(plan.network.hosts.clone()), plan.network.ca_file.as_deref())?;
     let plan = Arc::new(plan);
@@ -91,6 +92,7 @@ pub async fn run_cycle(
         egress: Arc::new(Egress::new(&plan.upstreams, &network, &plan.redactor)),
         capabilities: Arc::new(capabilities(&plan, start, known, options.stand_ins.clone(), &network)),
         journals: Arc::new(seal.as_ref().map(|seal| journals(&plan, seal)).unwrap_or_default()),
+        streaks: Arc::new(streaks.clone()),
         plan: plan.clone(),
         now: start,
         collecting_ends: deadline - plan.cycle.delivery_reserve,
@@ -104,7 +106,7 @@ pub async fn run_cycle(
     });
     let mut runs = collect(&cycle, options.delivers).await;
 
-    let own = own_series::points(&runs, last_good.as_ref(), start);
+    let own = own_series::points(&runs, last_good.as_ref(), &streaks, start);
     let manifest = own_series::manifest().context("the host's own series")?;
     let compared_with = if options.delivers { None } else { mark_new_series(&plan, start, &mut runs) };
     let mut sinks = Vec::new();
@@ -321,6 +323,11 @@ impl State {
     async fn last_good(&mut self, faults: &mut Vec<String>) -> Option<BTreeMap<String, Timestamp>> {
         let store = self.store.as_mut()?;
         store.last_good().await.map_err(|e| faults.push(e.to_string())).ok()
+    }
+
+    async fn streaks(&mut self, faults: &mut Vec<String>) -> BTreeMap<String, Streak> {
+        let Some(store) = self.store.as_mut() else { return BTreeMap::new() };
+        store.streaks().await.map_err(|e| faults.push(e.to_string())).unwrap_or_default()
     }
 
     async fn known(&mut self, now: Timestamp, faults: &mut Vec<String>) -> Known {

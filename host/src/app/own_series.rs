@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::model::{Manifest, ManifestError, Point, RunSummary, TagSet};
+use crate::model::{Manifest, ManifestError, Outcome, Point, Reason, RunSummary, Streak, TagSet};
 
 /// Their manifest, as a collector's.
 ///
@@ -15,16 +15,22 @@ pub fn manifest() -> Result<Manifest, ManifestError> {
 }
 
 /// The points of a cycle's runs. `last_good` is when each collector ended well before this cycle, which began at `now`; none
-/// where the state could not be read.
+/// where the state could not be read. `streaks` are the runs before that came to nothing.
 pub(super) fn points(
     runs: &[RunSummary],
     last_good: Option<&BTreeMap<String, Timestamp>>,
+    streaks: &BTreeMap<String, Streak>,
     now: Timestamp,
 ) -> Vec<Point> {
-    runs.iter().flat_map(|run| of_run(run, last_good, now)).collect()
+    runs.iter().flat_map(|run| of_run(run, last_good, streaks, now)).collect()
 }
 
-fn of_run(run: &RunSummary, last_good: Option<&BTreeMap<String, Timestamp>>, now: Timestamp) -> Vec<Point> {
+fn of_run(
+    run: &RunSummary,
+    last_good: Option<&BTreeMap<String, Timestamp>>,
+    streaks: &BTreeMap<String, Streak>,
+    now: Timestamp,
+) -> Vec<Point> {
     let tags =
         TagSet::new([format!("collector:{}", run.collector).as_str(), format!("outcome:{}", run.outcome).as_str()]);
     let point = |series: &str, value: f64| Point { series: series.into(), value, tags: tags.clone() };
@@ -38,6 +44,11 @@ fn of_run(run: &RunSummary, last_good: Option<&BTreeMap<String, Timestamp>>, now
         point("collector.gaps", run.gaps.len() as f64),
         point("collector.requests", run.http.requests as f64),
     ];
+    let is_paused = run.fault.as_ref().is_some_and(|fault| fault.reason == Reason::Paused);
+    let before = streaks.get(run.collector.as_str()).map_or(0, |streak| streak.faults);
+    let faults = if run.outcome == Outcome::Fault { before + u32::from(!is_paused) } else { 0 };
+    points.push(point("collector.paused", f64::from(u8::from(is_paused))));
+    points.push(point("collector.faults_in_a_row", f64::from(faults)));
     let before = last_good.and_then(|all| all.get(run.collector.as_str()));
     let good = if is_well { Some(&now) } else { before };
     if let Some(good) = good {
@@ -73,7 +84,7 @@ mod tests {
     fn every_point_is_declared_and_carries_collector_and_outcome() {
         let manifest = manifest().unwrap();
         let now = "2025-10-24T12:00:00Z".parse().unwrap();
-        let points = points(&[run(Outcome::Emitted)], None, now);
+        let points = points(&[run(Outcome::Emitted)], None, &BTreeMap::new(), now);
         assert_eq!(points.len(), manifest.series.len());
         assert!(points.iter().all(|p| manifest.series.iter().any(|s| s.name == *p.series)));
         assert!(points.iter().all(|p| p.tags.to_string() == "collector:github,outcome:emitted"));
@@ -84,10 +95,14 @@ mod tests {
     fn the_age_grows_while_a_collector_faults_and_is_absent_where_it_never_was_well() {
         let now: Timestamp = "2025-10-24T12:00:00Z".parse().unwrap();
         let before = BTreeMap::from([("github".to_owned(), "2025-10-24T11:00:00Z".parse().unwrap())]);
-        let faulted = points(&[run(Outcome::Fault)], Some(&before), now);
+        let streak = Streak { faults: 2, ..Streak::default() };
+        let streaks = BTreeMap::from([("github".to_owned(), streak)]);
+        let faulted = points(&[run(Outcome::Fault)], Some(&before), &streaks, now);
+        assert_eq!(value(&faulted, "collector.faults_in_a_row"), Some(3.0));
         assert_eq!(value(&faulted, "collector.last_good_age_seconds"), Some(3600.0));
         assert_eq!(value(&faulted, "collector.up"), Some(0.0));
-        let never = points(&[run(Outcome::Partial)], Some(&BTreeMap::new()), now);
+        let never = points(&[run(Outcome::Partial)], Some(&BTreeMap::new()), &streaks, now);
         assert_eq!(value(&never, "collector.last_good_age_seconds"), None);
+        assert_eq!(value(&never, "collector.faults_in_a_row"), Some(0.0));
     }
 }

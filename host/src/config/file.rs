@@ -44,6 +44,8 @@ pub struct CycleSection {
     pub delivery_reserve: Option<Wall>,
     /// How often cycles are started: points carry the start floored to it.
     pub schedule: Option<Wall>,
+    /// After how many runs in a row that came to nothing a collector is left alone for a while; 0 for never.
+    pub pause_after: Option<u32>,
     /// How many collectors run at once.
     pub jobs: Option<usize>,
     /// The container's memory, where the control group does not say.

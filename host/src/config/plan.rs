@@ -50,6 +50,8 @@ pub struct CyclePlan {
     /// How often cycles are started.
     pub schedule: Duration,
     pub jobs: usize,
+    /// After how many runs in a row that came to nothing a collector is left alone for a while; 0 for never.
+    pub pause_after: u32,
 }
 
 /// The bounds of the points that wait on disk.
@@ -304,7 +306,10 @@ fn cycle(file: &File, overrides: &Overrides, collectors: usize) -> Result<CycleP
     }
     let jobs = overrides.jobs.or(file.cycle.jobs).unwrap_or(collectors.min(AT_ONCE_MAX)).max(1);
     let schedule = file.cycle.schedule.map_or(minutes(15), |wall| wall.0);
-    Ok(CyclePlan { deadline, delivery_reserve, schedule, jobs: jobs.min(collectors.max(1)) })
+    const PAUSE_AFTER: u32 = 5;
+    // Whoever names a collector wants it to run.
+    let pause_after = if overrides.only.is_empty() { file.cycle.pause_after.unwrap_or(PAUSE_AFTER) } else { 0 };
+    Ok(CyclePlan { deadline, delivery_reserve, schedule, jobs: jobs.min(collectors.max(1)), pause_after })
 }
 
 fn spool(file: &File) -> SpoolPlan {

@@ -64,6 +64,19 @@ pub struct RunSummary {
     pub is_new: Option<Vec<bool>>,
 }
 
+/// How a collector's last runs went.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Streak {
+    /// Runs in a row that came to nothing, those left out not counted.
+    pub faults: u32,
+    /// Cycles since the last of them in which it was left alone.
+    pub paused: u32,
+    /// The component of the last of them.
+    pub component_digest: Option<String>,
+    /// What was wrong the last time: `unreachable: …`.
+    pub last: String,
+}
+
 /// What went over the wire for a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Transfer {

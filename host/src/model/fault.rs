@@ -74,6 +74,8 @@ pub enum Reason {
     Cancelled,
     /// The cycle's time was up.
     CycleDeadline,
+    /// Left alone for a while: it came to nothing many times in a row.
+    Paused,
     /// The host's own mistake.
     HostBug,
     /// Anything else that a collector says.
@@ -110,6 +112,7 @@ impl Reason {
             Reason::ImportDenied => "import-denied",
             Reason::Cancelled => "cancelled",
             Reason::CycleDeadline => "cycle-deadline",
+            Reason::Paused => "paused",
             Reason::HostBug => "host-bug",
             Reason::Other => "other",
         }

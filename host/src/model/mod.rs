@@ -10,7 +10,7 @@ mod sample;
 mod secret;
 mod workload;
 
-pub use cycle::{CycleOutcome, CycleSummary, RunSummary, SinkSummary, Transfer};
+pub use cycle::{CycleOutcome, CycleSummary, RunSummary, SinkSummary, Streak, Transfer};
 pub use event::Event;
 pub use fault::{Blame, Fault, Reason};
 pub use manifest::{

@@ -19,7 +19,8 @@ use crate::capability::Capabilities;
 use crate::clock;
 use crate::config::{CollectorPlan, Plan};
 use crate::egress::Egress;
-use crate::model::{Event, Name, Point, RunSummary};
+use crate::model::{Event, Name, Point, RunSummary, Streak};
+use crate::policy;
 use crate::runtime::{Journal, Runtime};
 
 /// What a cycle works with.
@@ -29,6 +30,8 @@ pub struct Cycle {
     pub runtime: Arc<Runtime>,
     pub egress: Arc<Egress>,
     pub capabilities: Arc<Capabilities>,
+    /// How the last runs of each collector went that came to nothing.
+    pub streaks: Arc<BTreeMap<String, Streak>>,
     /// Where each collector's points stand before `emit` answers; nowhere where nothing is delivered.
     pub journals: Arc<BTreeMap<Name, Arc<dyn Journal>>>,
     /// The one "now" of all collectors.
@@ -78,12 +81,23 @@ impl Cycle {
         }
     }
 
+    /// Why a collector is left alone in this cycle, if it is.
+    fn pause(&self, collector: &CollectorPlan) -> Option<run::Over> {
+        let streak = self.streaks.get(collector.name.as_str())?;
+        let digest = collector.digest.map(|digest| digest.to_string());
+        let cycles = policy::pause(streak, self.plan.cycle.pause_after, digest.as_deref())?;
+        Some(run::Over::Paused { faults: streak.faults, cycles, last: streak.last.clone() })
+    }
+
     async fn run_in_turn(
         &self,
         collector: &CollectorPlan,
         before: Vec<CancellationToken>,
         permits: &Semaphore,
     ) -> (RunSummary, Vec<Point>) {
+        if let Some(paused) = self.pause(collector) {
+            return run::never_begun(collector, paused);
+        }
         let turn = async {
             for run in before {
                 run.cancelled().await;

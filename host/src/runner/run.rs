@@ -13,16 +13,30 @@ use crate::runtime::{Attempt, AttemptResult, Loaded};
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
 
 /// Why a run did not begin.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Over {
     Cancelled,
     CycleDeadline,
+    /// After so many faults in a row, of which this is the last one; for so many cycles, this one included.
+    Paused {
+        faults: u32,
+        cycles: u32,
+        last: String,
+    },
 }
 
 /// A run that the cycle's end, or a signal, came before.
 pub(super) fn never_begun(collector: &CollectorPlan, over: Over) -> (RunSummary, Vec<Point>) {
     let fault = match over {
         Over::Cancelled => Fault::new(Blame::Host, Reason::Cancelled, "ended by a signal before it began"),
+        Over::Paused { faults, cycles, last } => {
+            let cycles = if cycles == 1 { "this cycle".into() } else { format!("{cycles} cycles") };
+            let what = format!("left alone for {cycles}: its last {faults} runs came to nothing; the last one: {last}");
+            Fault::new(Blame::Host, Reason::Paused, what).hint(format!(
+                "`host run-all --only {0}` runs it all the same; pause_after = 0 under [cycle] never leaves one alone",
+                collector.name
+            ))
+        }
         Over::CycleDeadline => {
             Fault::new(Blame::Host, Reason::CycleDeadline, "the cycle's time was up before it began")
                 .hint("raise deadline under [cycle], or run more collectors at once with jobs")

@@ -13,7 +13,7 @@ use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Row, SqliteConnection};
 
-use crate::model::{CycleSummary, Point, WorkloadReports};
+use crate::model::{CycleSummary, Point, Streak, WorkloadReports};
 
 pub use workloads::KnownWorkloads;
 
@@ -97,6 +97,15 @@ impl Store {
             Some((row.try_get("collector").ok()?, start))
         };
         Ok(rows.iter().filter_map(pair).collect())
+    }
+
+    /// How the last runs of each collector went that came to nothing.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub async fn streaks(&mut self) -> Result<BTreeMap<String, Streak>, StoreError> {
+        let streaks = cycles::streaks(&mut self.connection).await;
+        streaks.map_err(|source| self.error(source))
     }
 
     /// Remembers a cycle, and forgets what is too old.

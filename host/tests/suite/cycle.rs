@@ -222,3 +222,38 @@ fn all_guests_take_the_start_of_the_cycle_for_now() {
         assert!(values.iter().any(|point| point["value"] == 1_761_307_200.0), "{values:?}");
     }
 }
+
+#[test]
+fn a_collector_that_keeps_coming_to_nothing_is_left_alone_for_a_while_and_the_others_are_not() {
+    let intake = Intake::start();
+    let site = Site::new()
+        .guest("hostile")
+        .env("DD_API_KEY", "the-api-key")
+        .config(&intake.config())
+        .config("[upstream.evil]\nbase_url = 'http://127.0.0.1:9'\n[cycle]\nschedule = '1m'\npause_after = 2")
+        .config("[collector.hostile]\nsettings = { act = 'panic' }\n[collector.well]\ncomponent = 'hostile.wasm'");
+    let cycle = |minute: u32, more: &[&str]| {
+        let now = format!("2025-10-24T12:{minute:02}:00Z");
+        let called = site.call(&[&["run-all", "--format", "json", "--now", &now], more].concat());
+        let report = called.json();
+        assert_eq!(run_of(&report, "hostile")["outcome"], "fault");
+        if more.is_empty() {
+            assert_eq!(run_of(&report, "well")["outcome"], "emitted");
+        }
+        run_of(&report, "hostile").clone()
+    };
+    let reasons: Vec<String> = (0..7).map(|minute| cycle(minute, &[])["reason"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(reasons, ["panic", "panic", "paused", "panic", "paused", "paused", "panic"]);
+    let paused = cycle(7, &[]);
+    assert_eq!((paused["attempts"].as_u64(), paused["fuel_used"].as_u64()), (Some(0), Some(0)));
+    let says = "left alone for 4 cycles: its last 4 runs came to nothing; the last one: panic: ";
+    assert!(paused["message"].as_str().unwrap().starts_with(says), "{paused:#}");
+    assert_eq!(cycle(8, &["--only", "hostile"])["reason"], "panic");
+    let value = |series: &str| {
+        let all = intake.series();
+        let of = all.iter().filter(|s| s["metric"] == series && s["tags"].to_string().contains("collector:hostile"));
+        of.map(|s| s["points"][0]["value"].as_f64().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(value("collector.paused")[..4], [0.0, 0.0, 1.0, 0.0]);
+    assert_eq!(value("collector.faults_in_a_row")[..4], [1.0, 2.0, 2.0, 3.0]);
+}
