@@ -1,10 +1,12 @@
 //! One upstream and whoever may ask it: repeats what may be repeated, waits when asked to, lets no secret through.
 
 use std::sync::OnceLock;
+use std::time::Instant;
 
-use tokio::time::sleep;
+use tokio::time::{sleep, sleep_until};
 
 use super::exchange::Exchange;
+use super::gate::Gate;
 use super::repeat::{self, Next};
 use super::resolve::Resolver;
 use super::{Answer, Ask, Bounds, Failure, FailureKind, Meter, Network, Pacing};
@@ -18,6 +20,7 @@ pub struct Endpoint {
     network: Network,
     redactor: Redactor,
     client: OnceLock<Result<(reqwest::Client, Resolver), String>>,
+    gate: Gate,
     /// Where its grants stand in the configuration, for messages.
     section: String,
 }
@@ -26,7 +29,7 @@ impl Endpoint {
     /// An endpoint for an upstream of the plan.
     pub fn new(upstream: Upstream, network: Network, redactor: Redactor) -> Endpoint {
         let section = format!("upstream.{}", upstream.name);
-        Endpoint { upstream, network, redactor, client: OnceLock::new(), section }
+        Endpoint { upstream, network, redactor, client: OnceLock::new(), gate: Gate::default(), section }
     }
 
     /// The same, of another section of the configuration: a sink's.
@@ -51,7 +54,18 @@ impl Endpoint {
         let mut tries = 0;
         loop {
             tries += 1;
+            if pacing.throttles_max > 0
+                && let Some(opens) = self.gate.opens(&ask.path)
+            {
+                if opens >= bounds.deadline {
+                    return Ok(told_to_wait(opens));
+                }
+                sleep_until(opens.into()).await;
+            }
             let result = exchange.run(ask, bounds).await;
+            if let Ok(answer) = &result {
+                self.gate.learn(&ask.path, answer, clock::wall());
+            }
             if result.as_ref().is_ok_and(repeat::is_throttled) {
                 meter.count_throttled();
             }
@@ -82,4 +96,10 @@ impl Endpoint {
             Err(failure) => Err(Failure { kind: failure.kind, message: self.redactor.scrub_text(failure.message) }),
         }
     }
+}
+
+/// What the upstream would answer, as it has said before: not before this instant.
+fn told_to_wait(opens: Instant) -> Answer {
+    let seconds = opens.saturating_duration_since(clock::instant()).as_secs() + 1;
+    Answer { status: 429, headers: vec![("retry-after".into(), seconds.to_string())], body: Vec::new() }
 }

@@ -3,6 +3,7 @@
 //! - A name is resolved once in a cycle; every address is checked; the connection goes to the checked address and no other.
 //! - Redirects are off unless the plan allows them, and then every hop is checked like a first request.
 //! - The credential is put on after all decisions are taken, and taken out of whatever the answer echoes.
+//! - An upstream that says that a limit is used up is not asked by anybody before it said.
 //! - Connect, first byte, between bytes, whole: every timeout is the host's. Bodies are counted while they are read.
 
 mod answer;
@@ -11,6 +12,7 @@ mod client;
 mod endpoint;
 mod exchange;
 mod failure;
+mod gate;
 mod meter;
 mod repeat;
 mod resolve;
@@ -18,6 +20,7 @@ mod resolve;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::clock;
 use crate::model::{Name, Redactor};
 use crate::policy::Upstream;
 

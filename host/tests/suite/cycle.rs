@@ -92,6 +92,26 @@ fn a_run_with_nothing_to_show_is_tried_again_where_that_may_help() {
 }
 
 #[test]
+fn an_upstream_whose_limit_is_used_up_is_not_asked_before_it_said_by_anybody() {
+    let evil = Evil::start();
+    let site = site(&evil).config(&player("a", "act = 'fetch-in-turn', number = 2, path = '/last-one'", ""));
+    let report = site.report(&[]);
+    let run = run_of(&report, "a");
+    assert_eq!((&run["outcome"], &run["http"]["throttled"]), (&"emitted".into(), &0.into()), "{run:#}");
+    assert!(run["duration_ms"].as_u64() >= Some(950), "{run:#}");
+    // Told to one, and known to the other one.
+    let evil = Evil::start();
+    let config = player("b", "act = 'fetch', path = '/used-up'", "")
+        + &player("c", "act = 'fetch', path = '/ok'", "after = ['b']");
+    let report = self::site(&evil).config(&config).report(&[]);
+    for name in ["b", "c"] {
+        let run = run_of(&report, name);
+        assert!(run["values"].as_array().unwrap().iter().any(|point| point["value"] == 429.0), "{run:#}");
+    }
+    assert_eq!((evil.count("/used-up"), evil.count("/ok")), (1, 0));
+}
+
+#[test]
 fn attempts_stay_within_the_collectors_deadline() {
     let evil = Evil::start();
     let site = site(&evil).config(&player("x", "act = 'fault'", "attempts = 50\nlimits = { deadline = '2s' }"));

@@ -196,6 +196,11 @@ async fn answer(stream: &mut TcpStream, path: &str, seen: &Seen, times: usize) -
         }
         "/hangs/api/v1/pods" => std::future::pending().await,
         "/huge/api/v1/pods" => flood(stream, "content-length: 5368709120\r\n", |block| block.to_vec()).await,
+        "/last-one" => {
+            let headers = if times == 1 { "x-ratelimit-remaining: 0\r\nx-ratelimit-reset: 1\r\n" } else { "" };
+            reply(stream, 200, headers, b"ok").await
+        }
+        "/used-up" => reply(stream, 429, "retry-after: 3600\r\n", b"").await,
         // EC2, in several moods.
         "/ec2/" => {
             let body = match times {
