@@ -19,11 +19,12 @@ use crate::delivery::{Courier, Recorder, Seal, common_tags};
 use crate::egress::{Egress, Network, system_lookup};
 use crate::limits::ByteSize;
 use crate::model::{
-    Blame, CycleSummary, Event, Fault, Name, Outcome, Point, PointRef, Reason, RunSummary, Streak, WorkloadReports,
+    Blame, CycleSummary, Event, Fault, Manifest, Name, Outcome, Point, PointRef, Reason, RunSummary, Streak,
+    WorkloadReports,
 };
 use crate::runner::{Cycle, Finished};
 use crate::runtime::{Cache, Journal, Metering, Options, Runtime};
-use crate::sinks::Sink;
+use crate::sinks::{Descriptions, Sink};
 use crate::spool::{Holder, LockError, Spool, SpoolOptions, StateLock};
 use crate::store::{CycleRecord, KnownWorkloads, Store, StoreError};
 
@@ -100,14 +101,14 @@ pub async fn run_cycle(
         events: events.clone(),
     };
 
+    let manifest = own_series::manifest().context("the host's own series")?;
     let courier = seal.as_ref().map(|seal| {
-        let sinks = plan.sinks.iter().map(|sink| Sink::new(sink, &network, &plan.redactor)).collect();
+        let sinks = sinks(&plan, &manifest, &network);
         Courier::start(seal.spool(), sinks, CycleClock::new(start, began), &delivery_deadline(deadline, stop), &events)
     });
     let mut runs = collect(&cycle, options.delivers).await;
 
     let own = own_series::points(&runs, last_good.as_ref(), &streaks, start);
-    let manifest = own_series::manifest().context("the host's own series")?;
     let compared_with = if options.delivers { None } else { mark_new_series(&plan, start, &mut runs) };
     let mut sinks = Vec::new();
     if let (Some(seal), Some(courier)) = (&seal, courier) {
@@ -192,6 +193,13 @@ pub fn spool_options(plan: &Plan, slot: Timestamp, cycle: &str, now: Timestamp) 
     }
 }
 
+/// The sinks of a plan; `own` is the manifest of the host's own series.
+fn sinks(plan: &Plan, own: &Manifest, network: &Network) -> Vec<Sink> {
+    let manifests = plan.collectors.iter().filter_map(|collector| collector.manifest.as_deref());
+    let descriptions = Descriptions::of(manifests.chain([own]));
+    plan.sinks.iter().map(|sink| Sink::new(sink, &descriptions, network, &plan.redactor)).collect()
+}
+
 /// Each collector's way into the spool.
 fn journals(plan: &Plan, seal: &Seal) -> BTreeMap<Name, Arc<dyn Journal>> {
     let journal = |collector: &CollectorPlan| {
@@ -246,7 +254,7 @@ fn capabilities(
     });
     let datadog = plan.sinks.iter().find_map(|sink| match sink {
         SinkPlan::Datadog(datadog) => Some(datadog),
-        SinkPlan::Stdout => None,
+        SinkPlan::Otlp(_) | SinkPlan::Stdout => None,
     });
     let last_values = LastValues::new(now, known.values);
     Capabilities {

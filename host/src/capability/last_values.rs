@@ -14,8 +14,7 @@ use serde_json::{Value, json};
 use crate::config::DatadogPlan;
 use crate::egress::{Ask, Bounds, Buffer, Endpoint, Meter, Network, Pacing};
 use crate::limits::ByteSize;
-use crate::model::{Name, Point, Redactor, Secret};
-use crate::policy::{Credential, Redirects, Upstream};
+use crate::model::{Point, Redactor, Secret};
 
 /// Where a value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,14 +125,7 @@ impl LastValues {
 impl Query {
     fn new(plan: &DatadogPlan, tags: &[String], network: &Network, redactor: &Redactor) -> Option<Query> {
         let app_key = plan.app_key.clone()?;
-        let upstream = Upstream {
-            name: Name::lossy("datadog"),
-            base_url: plan.base_url.clone(),
-            credential: Some(Credential::Header { name: "DD-API-KEY".into(), secret: plan.api_key.clone() }),
-            allowed: plan.allowed.clone(),
-            redirects: Redirects::default(),
-            timeouts: plan.timeouts,
-        };
+        let upstream = plan.intake.upstream.clone();
         let endpoint = Endpoint::new(upstream, network.clone(), redactor.clone()).of_section("sink.datadog");
         let env = tags.iter().find(|tag| tag.starts_with("env:"));
         Some(Query { endpoint, app_key, scope: env.cloned().unwrap_or_else(|| "*".into()) })

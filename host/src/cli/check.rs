@@ -9,9 +9,9 @@ use serde::Serialize;
 use super::options::{Format, Global, check_memory, plan};
 use super::output;
 use crate::clock;
-use crate::config::{Plan, SinkPlan};
+use crate::config::Plan;
 use crate::egress::{Network, system_lookup};
-use crate::sinks::Sink;
+use crate::sinks::{Descriptions, Sink};
 use crate::store::Store;
 
 /// Check configuration, components, credentials, sinks, memory and state, and say what to mend
@@ -54,18 +54,15 @@ impl Check {
         let network = Network::new(system_lookup(plan.network.hosts.clone()), plan.network.ca_file.as_deref())?;
         let mut findings = Vec::new();
         for sink_plan in &plan.sinks {
-            let sink = Sink::new(sink_plan, &network, &plan.redactor);
-            let place = match sink_plan {
-                SinkPlan::Datadog(datadog) => datadog.base_url.to_string(),
-                SinkPlan::Stdout => "lines of JSON".into(),
-            };
+            let sink = Sink::new(sink_plan, &Descriptions::default(), &network, &plan.redactor);
+            let place = sink_plan.place();
             let what = format!("sink {}", sink.name());
             let deadline = clock::instant() + Duration::from_secs(15);
             let answer = if self.online { sink.validate(deadline).await } else { Ok(()) };
             findings.push(match answer {
                 Ok(()) => Finding { what, ok: true, detail: place, hint: None },
                 Err(why) => {
-                    let hint = Some(format!("look at the key, and at [sink.{}]", sink.name()));
+                    let hint = Some(format!("look at [sink.{}], and at its key", sink.name()));
                     Finding { what, ok: false, detail: format!("{place}: {why}"), hint }
                 }
             });

@@ -48,7 +48,7 @@ pub(super) fn kubernetes(file: &File, environment: Environment<'_>) -> Result<Ku
     Ok(KubernetesPlan {
         kubeconfig: kubeconfig.clone(),
         context: context.clone(),
-        server: server.map(|text| base_url("[kubernetes] server", &text)).transpose()?,
+        server: server.map(|text| base_url("[kubernetes]", "server", &text)).transpose()?,
         timeout: timeout.map_or(TIMEOUT, |wall| wall.0),
     })
 }

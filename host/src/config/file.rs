@@ -11,6 +11,10 @@ use crate::policy::AddressRule;
 
 use super::ConfigError;
 
+mod sinks;
+
+pub use sinks::{DatadogSection, OtlpSection, SinkSections};
+
 /// What is known without a file.
 const DEFAULTS: &str = include_str!("defaults.toml");
 
@@ -189,37 +193,6 @@ pub enum CredentialKind {
     Bearer,
     Header,
     Basic,
-}
-
-/// `[sink.…]`
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SinkSections {
-    pub datadog: Option<DatadogSection>,
-    pub stdout: Option<StdoutSection>,
-}
-
-/// `[sink.datadog]`
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DatadogSection {
-    pub enabled: Option<bool>,
-    /// `datadoghq.com`, `datadoghq.eu`, …
-    pub site: Option<Text>,
-    /// Instead of a site: an intake of another address.
-    pub base_url: Option<Text>,
-    pub api_key: Option<SecretSource>,
-    /// For reading values back (`last_values`); `DD_APP_KEY` where the key is absent.
-    pub app_key: Option<SecretSource>,
-    pub allow_addresses: Vec<AddressRule>,
-    pub timeouts: TimeoutsSection,
-}
-
-/// `[sink.stdout]`
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct StdoutSection {
-    pub enabled: Option<bool>,
 }
 
 /// Where a secret is kept: exactly one of the two.

@@ -98,8 +98,9 @@ impl Plan {
     /// [`CollectorPlan::ready`].
     pub fn build(overrides: &Overrides, environment: Environment<'_>) -> Result<Plan, ConfigError> {
         let file = read_file(overrides.config.as_deref())?;
-        let known = upstreams::build(&file, environment)?;
-        let sinks = sinks::build(&file, environment)?;
+        let credentials = upstreams::credentials(&file, environment)?;
+        let known = upstreams::build(&file, &credentials, environment)?;
+        let sinks = sinks::build(&file, &credentials, environment)?;
         let context = Context { file: &file, upstreams: &known, environment, settings: &overrides.settings };
         let mut collectors = match &overrides.component {
             Some(path) => vec![plan_one(&context, path)],
@@ -322,11 +323,7 @@ fn spool(file: &File) -> SpoolPlan {
 
 fn redactor(upstreams: &BTreeMap<Name, Upstream>, sinks: &[SinkPlan]) -> Redactor {
     let of_upstreams = upstreams.values().filter_map(|u| u.credential.as_ref()).map(|c| c.secret());
-    let of_sinks = sinks.iter().flat_map(|sink| match sink {
-        SinkPlan::Datadog(datadog) => [Some(&datadog.api_key), datadog.app_key.as_ref()],
-        SinkPlan::Stdout => [None, None],
-    });
-    let of_sinks = of_sinks.flatten().map(|secret| (None, secret));
+    let of_sinks = sinks.iter().flat_map(SinkPlan::secrets);
     let all: Vec<(Option<&str>, &Secret)> = of_upstreams.chain(of_sinks).collect();
     Redactor::new(all)
 }

@@ -13,6 +13,13 @@ pub(super) struct Missing {
     pub hint: String,
 }
 
+impl Missing {
+    /// As an error of the configuration, where nothing can be done without it.
+    pub fn at(self, place: &str) -> ConfigError {
+        ConfigError::Hinted { place: place.into(), what: self.what, hint: self.hint }
+    }
+}
+
 /// Reads a secret from the one source that is named. `section` is where it stands, for hints: `[credential.github]`.
 pub(super) fn read(
     section: &str,

@@ -22,44 +22,63 @@ pub(super) struct Known {
     pub methods: Option<Vec<String>>,
 }
 
-pub(super) fn build(file: &File, environment: Environment<'_>) -> Result<BTreeMap<Name, Known>, ConfigError> {
-    let mut credentials = BTreeMap::new();
-    for (name, section) in &file.credential {
-        credentials.insert(name.clone(), credential(name, section, environment)?);
-    }
+/// The credentials of the file by name, each there or missing.
+pub(super) type Credentials = BTreeMap<Name, Result<Credential, Missing>>;
+
+/// Every `[credential.NAME]`.
+pub(super) fn credentials(file: &File, environment: Environment<'_>) -> Result<Credentials, ConfigError> {
+    let read =
+        |(name, section): (&Name, &CredentialSection)| Ok((name.clone(), credential(name, section, environment)?));
+    file.credential.iter().map(read).collect()
+}
+
+pub(super) fn build(
+    file: &File,
+    credentials: &Credentials,
+    environment: Environment<'_>,
+) -> Result<BTreeMap<Name, Known>, ConfigError> {
     let known = |(name, section): (&Name, &UpstreamSection)| {
-        Ok((name.clone(), upstream(name, section, &credentials, environment)?))
+        Ok((name.clone(), upstream(name, section, credentials, environment)?))
     };
     file.upstream.iter().map(known).collect()
+}
+
+/// The credential that `place` names, there or missing.
+pub(super) fn credential_named<'a>(
+    place: &str,
+    wanted: &Name,
+    credentials: &'a Credentials,
+) -> Result<&'a Result<Credential, Missing>, ConfigError> {
+    credentials.get(wanted).ok_or_else(|| ConfigError::Hinted {
+        place: place.into(),
+        what: format!("there is no [credential.{wanted}]"),
+        hint: match nearest(wanted.as_str(), credentials.keys().map(Name::as_str)) {
+            Some(near) => format!("did you mean credential = \"{near}\"?"),
+            None => format!("add [credential.{wanted}] with kind = \"bearer\" and env = \"VARIABLE\""),
+        },
+    })
 }
 
 fn upstream(
     name: &Name,
     section: &UpstreamSection,
-    credentials: &BTreeMap<Name, Result<Credential, Missing>>,
+    credentials: &Credentials,
     environment: Environment<'_>,
 ) -> Result<Known, ConfigError> {
     let place = format!("[upstream.{name}]");
     let credential = match &section.credential {
         None => None,
-        Some(wanted) => Some(credentials.get(wanted).ok_or_else(|| ConfigError::Hinted {
-            place: place.clone(),
-            what: format!("there is no [credential.{wanted}]"),
-            hint: match nearest(wanted.as_str(), credentials.keys().map(Name::as_str)) {
-                Some(near) => format!("did you mean credential = \"{near}\"?"),
-                None => format!("add [credential.{wanted}] with kind = \"bearer\" and env = \"VARIABLE\""),
-            },
-        })?),
+        Some(wanted) => Some(credential_named(&place, wanted, credentials)?),
     };
     let text = section.base_url.as_ref().and_then(|text| text.read(environment));
     let upstream = match text {
         None => Err(Missing {
             what: format!("the plan does not say where upstream {name} lives"),
-            hint: base_url_hint(&place, section.base_url.as_ref()),
+            hint: url_hint(&place, "base_url", section.base_url.as_ref()),
         }),
         Some(text) => Ok(Upstream {
             name: name.clone(),
-            base_url: base_url(&place, &text)?,
+            base_url: base_url(&place, "base_url", &text)?,
             credential: credential.and_then(|credential| credential.clone().ok()),
             allowed: Allowed::new(section.allow_addresses.clone()),
             redirects: Redirects { hops_max: section.redirects.unwrap_or(0), hosts: section.redirect_hosts.clone() },
@@ -74,21 +93,27 @@ fn upstream(
     })
 }
 
-fn base_url_hint(place: &str, text: Option<&Text>) -> String {
-    let line = format!("write base_url = \"https://…\" under {place}");
+/// The line to write where a URL is missing.
+pub(super) fn url_hint(place: &str, key: &str, text: Option<&Text>) -> String {
+    let line = format!("write {key} = \"https://…\" under {place}");
     match text.and_then(Text::variable) {
         Some(variable) => format!("set {variable}, or {line}"),
         None => line,
     }
 }
 
-/// A base URL that requests' paths can be appended to.
-pub(super) fn base_url(place: &str, text: &str) -> Result<Url, ConfigError> {
-    let wrong = |what: &str| ConfigError::Hinted {
-        place: place.into(),
-        what: format!("base_url {what}"),
-        hint: "write it as in base_url = \"https://api.example.com\"".into(),
-    };
+/// A URL that requests' paths can be appended to. `key` is what it is called in the file.
+pub(super) fn base_url(place: &str, key: &str, text: &str) -> Result<Url, ConfigError> {
+    let url = http_url(place, key, text)?;
+    if url.query().is_some() {
+        return Err(bad_url(place, key, "holds a query"));
+    }
+    Ok(url)
+}
+
+/// A URL of HTTP; it may hold a query.
+pub(super) fn http_url(place: &str, key: &str, text: &str) -> Result<Url, ConfigError> {
+    let wrong = |what: &str| bad_url(place, key, what);
     // The text itself is not shown: people put passwords into URLs.
     let url = Url::parse(text).map_err(|e| wrong(&format!("is not a URL: {e}")))?;
     match url.scheme() {
@@ -98,10 +123,18 @@ pub(super) fn base_url(place: &str, text: &str) -> Result<Url, ConfigError> {
     if !url.username().is_empty() || url.password().is_some() {
         return Err(wrong("holds a user or password; those belong into a [credential.NAME]"));
     }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(wrong("holds a query or fragment"));
+    if url.fragment().is_some() {
+        return Err(wrong("holds a fragment"));
     }
     Ok(url)
+}
+
+fn bad_url(place: &str, key: &str, what: &str) -> ConfigError {
+    ConfigError::Hinted {
+        place: place.into(),
+        what: format!("{key} {what}"),
+        hint: format!("write it as in {key} = \"https://api.example.com\""),
+    }
 }
 
 pub(super) fn timeouts(section: &TimeoutsSection) -> Timeouts {
@@ -156,7 +189,8 @@ mod tests {
     fn known(text: &str) -> Result<BTreeMap<Name, Known>, String> {
         let environment = |name: &str| (name == "TOKEN").then(|| "hunter22".to_owned());
         let file = File::read(Path::new("host.toml"), text).map_err(|e| e.text_and_hint())?;
-        build(&file, &environment).map_err(|e| e.text_and_hint())
+        let credentials = credentials(&file, &environment).map_err(|e| e.text_and_hint())?;
+        build(&file, &credentials, &environment).map_err(|e| e.text_and_hint())
     }
 
     #[test]

@@ -155,6 +155,7 @@ impl Route {
             let points = payload.samples.len() as u64;
             match sent.verdict {
                 Verdict::Delivered => self.summary.delivered += points,
+                Verdict::DeliveredInPart { rejected, reason } => self.count_in_part(points, rejected, reason),
                 Verdict::Rejected { reason } => *self.summary.rejected.entry(reason).or_default() += points,
                 Verdict::TooLarge if points > 1 => {
                     payloads.extend(halves(&self.sink, &chunk.samples, &payload).into_iter().rev());
@@ -168,7 +169,10 @@ impl Route {
                     continue;
                 }
                 Verdict::Held { reason } => {
-                    tracing::error!("sink {} refuses the key: {reason}; nothing more is sent to it", self.summary.sink);
+                    let sink = &self.summary.sink;
+                    tracing::error!(
+                        "sink {sink}: {reason}; nothing more is sent to it: look at [sink.{sink}] and its key"
+                    );
                     return Err(format!("held: {reason}"));
                 }
             }
@@ -176,6 +180,16 @@ impl Route {
             self.settler.settle(chunk, payload.samples.end);
         }
         Ok(())
+    }
+
+    /// Counts points of which the sink took all but some; where it took all, the reason is only to be told.
+    fn count_in_part(&mut self, points: u64, rejected: u64, reason: String) {
+        let rejected = rejected.min(points);
+        self.summary.delivered += points - rejected;
+        match rejected {
+            0 => tracing::warn!("sink {} has taken everything and says: {reason}", self.summary.sink),
+            _ => *self.summary.rejected.entry(reason).or_default() += rejected,
+        }
     }
 
     /// Why a chunk is too old for the sink, if it is.

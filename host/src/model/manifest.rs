@@ -133,7 +133,7 @@ pub enum SettingKind {
 }
 
 /// What a point of a series is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// How things are at the moment; totals of a window are gauges too.

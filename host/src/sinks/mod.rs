@@ -1,8 +1,12 @@
 //! Destinations of points. A sink encodes, asks, and says what became of the points; when to try again is delivery's.
 
 mod datadog;
+mod descriptions;
+mod intake;
+mod otlp;
 mod payload;
 mod stdout;
+mod tags;
 mod verdict;
 
 use std::time::Instant;
@@ -14,6 +18,8 @@ use crate::egress::Network;
 use crate::model::{Redactor, Sample};
 
 pub use datadog::Datadog;
+pub use descriptions::Descriptions;
+pub use otlp::Otlp;
 pub use payload::Payload;
 pub use stdout::Stdout;
 pub use verdict::{Sent, Verdict};
@@ -21,14 +27,16 @@ pub use verdict::{Sent, Verdict};
 /// A destination.
 pub enum Sink {
     Datadog(Box<Datadog>),
+    Otlp(Box<Otlp>),
     Stdout(Stdout),
 }
 
 impl Sink {
-    /// The sink that the plan describes.
-    pub fn new(plan: &SinkPlan, network: &Network, redactor: &Redactor) -> Sink {
+    /// The sink that the plan describes; some tell their intake what series mean.
+    pub fn new(plan: &SinkPlan, descriptions: &Descriptions, network: &Network, redactor: &Redactor) -> Sink {
         match plan {
             SinkPlan::Datadog(plan) => Sink::Datadog(Box::new(Datadog::new(plan, network, redactor))),
+            SinkPlan::Otlp(plan) => Sink::Otlp(Box::new(Otlp::new(plan, descriptions, network, redactor))),
             SinkPlan::Stdout => Sink::Stdout(Stdout),
         }
     }
@@ -37,6 +45,7 @@ impl Sink {
     pub fn name(&self) -> &'static str {
         match self {
             Sink::Datadog(_) => "datadog",
+            Sink::Otlp(_) => "otlp",
             Sink::Stdout(_) => "stdout",
         }
     }
@@ -45,7 +54,7 @@ impl Sink {
     pub fn age_max(&self) -> Option<SignedDuration> {
         match self {
             Sink::Datadog(_) => Some(datadog::AGE_MAX),
-            Sink::Stdout(_) => None,
+            Sink::Otlp(_) | Sink::Stdout(_) => None,
         }
     }
 
@@ -56,6 +65,7 @@ impl Sink {
     pub async fn validate(&self, deadline: Instant) -> Result<(), String> {
         match self {
             Sink::Datadog(datadog) => datadog.validate(deadline).await,
+            Sink::Otlp(otlp) => otlp.validate(deadline).await,
             Sink::Stdout(_) => Ok(()),
         }
     }
@@ -64,6 +74,7 @@ impl Sink {
     pub fn encode(&self, samples: &[Sample]) -> Vec<Payload> {
         match self {
             Sink::Datadog(_) => datadog::encode(samples),
+            Sink::Otlp(otlp) => otlp.encode(samples),
             Sink::Stdout(_) => vec![stdout::encode(samples)],
         }
     }
@@ -73,6 +84,7 @@ impl Sink {
         let Some(body) = payload.body.clone() else { return Verdict::TooLarge.into() };
         match self {
             Sink::Datadog(datadog) => datadog.send(body, deadline).await,
+            Sink::Otlp(otlp) => otlp.send(body, deadline).await,
             Sink::Stdout(stdout) => stdout.send(&body).into(),
         }
     }

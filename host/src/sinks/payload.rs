@@ -1,8 +1,13 @@
-//! Samples as they go over the wire together.
+//! Samples as they go over the wire together, and how they are cut so that no payload is over its intake's limits.
 
+use std::io::Write;
 use std::ops::Range;
 
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use crate::model::Sample;
 
 /// Samples that go together.
 #[derive(Clone, Debug)]
@@ -21,4 +26,40 @@ impl Payload {
         self.samples.end += samples;
         self
     }
+}
+
+/// Makes one raw body of as many samples from the front as fit, at least one, and says how many those are.
+type Join<'a> = &'a dyn Fn(&[Sample]) -> (Vec<u8>, usize);
+
+/// Makes what is sent of a raw body; nothing where that is over a limit.
+type Pack<'a> = &'a dyn Fn(&[u8]) -> Option<Bytes>;
+
+/// Cuts samples into payloads, in order.
+pub(super) fn cut(samples: &[Sample], join: Join<'_>, pack: Pack<'_>) -> Vec<Payload> {
+    let mut all = Vec::new();
+    let mut start = 0;
+    while start < samples.len() {
+        let (raw, taken) = join(&samples[start..]);
+        let range = start..start + taken;
+        start = range.end;
+        match pack(&raw) {
+            // It packs worse than what the intake takes: half as much will do.
+            None if taken > 1 => {
+                let middle = range.start + taken / 2;
+                for half in [range.start..middle, middle..range.end] {
+                    let from = half.start;
+                    all.extend(cut(&samples[half], join, pack).into_iter().map(|payload| payload.moved_by(from)));
+                }
+            }
+            body => all.push(Payload { samples: range, body }),
+        }
+    }
+    all
+}
+
+/// The bytes in gzip.
+pub(super) fn gzip(raw: &[u8]) -> Option<Bytes> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(raw.len() / 8), Compression::fast());
+    encoder.write_all(raw).ok()?;
+    encoder.finish().ok().map(Bytes::from)
 }

@@ -9,13 +9,15 @@ use jiff::SignedDuration;
 pub enum Verdict {
     /// Acknowledged.
     Delivered,
+    /// Acknowledged, but for so many of them, which were refused for good. Where that is none, the reason is a warning.
+    DeliveredInPart { rejected: u64, reason: String },
     /// Refused for good: sending them again changes nothing.
     Rejected { reason: String },
     /// Refused together: half as many may be taken.
     TooLarge,
     /// Not now. `wait` is what the intake asks for.
     Deferred { reason: String, wait: Option<Duration> },
-    /// Not with this key: kept, and not tried again until somebody has looked.
+    /// Not before somebody has looked: kept, and not tried again in this cycle.
     Held { reason: String },
 }
 

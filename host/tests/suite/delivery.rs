@@ -141,7 +141,7 @@ fn an_intake_that_does_not_take_the_key_is_asked_once() {
         assert_eq!(called.code, 5, "{called:#?}");
         let reasons = sink(&called)["reasons"]["deferred"].clone();
         assert_eq!(reasons[format!("held: {status} Forbidden")].as_u64(), Some(5 + OWN), "{reasons:#}");
-        assert!(called.stderr.contains("refuses the key"), "{}", called.stderr);
+        assert!(called.stderr.contains("look at [sink.datadog] and its key"), "{}", called.stderr);
     }
 }
 

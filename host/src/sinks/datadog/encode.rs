@@ -3,15 +3,11 @@
 //! Format and limits: Datadog API v2, "Submit metrics": 512,000 bytes as sent, 5,242,880 decompressed; the Agent adds 10,000
 //! points a payload.
 
-use std::io::Write;
-
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use serde::Serialize;
 
 use crate::model::{Kind, Sample, TagSet};
-use crate::sinks::Payload;
+use crate::sinks::payload::{self, Payload};
 
 pub(super) const SENT_BYTES_MAX: usize = 512_000;
 pub(super) const RAW_BYTES_MAX: usize = 5_242_880;
@@ -40,25 +36,7 @@ struct Point {
 
 /// Cuts samples into payloads, in order.
 pub(in crate::sinks) fn encode(samples: &[Sample]) -> Vec<Payload> {
-    let mut all = Vec::new();
-    let mut start = 0;
-    while start < samples.len() {
-        let (raw, taken) = join(&samples[start..]);
-        let range = start..start + taken;
-        start = range.end;
-        match compressed(&raw) {
-            // It compresses worse than what the intake takes: half as much will do.
-            None if taken > 1 => {
-                let middle = range.start + taken / 2;
-                for half in [range.start..middle, middle..range.end] {
-                    let from = half.start;
-                    all.extend(encode(&samples[half]).into_iter().map(|payload| payload.moved_by(from)));
-                }
-            }
-            body => all.push(Payload { samples: range, body }),
-        }
-    }
-    all
+    payload::cut(samples, &join, &pack)
 }
 
 /// As many of the samples as fit uncompressed, as one body; at least one. Also how many those are.
@@ -98,13 +76,9 @@ fn series(sample: &Sample) -> Vec<u8> {
 }
 
 /// The body as it is sent; none where it is over a limit.
-fn compressed(raw: &[u8]) -> Option<Bytes> {
-    if raw.len() > RAW_BYTES_MAX {
-        return None;
-    }
-    let mut encoder = GzEncoder::new(Vec::with_capacity(raw.len() / 8), Compression::fast());
-    encoder.write_all(raw).ok()?;
-    encoder.finish().ok().filter(|body| body.len() <= SENT_BYTES_MAX).map(Bytes::from)
+fn pack(raw: &[u8]) -> Option<Bytes> {
+    let body = (raw.len() <= RAW_BYTES_MAX).then(|| payload::gzip(raw)).flatten();
+    body.filter(|body| body.len() <= SENT_BYTES_MAX)
 }
 
 #[cfg(test)]

@@ -1,0 +1,57 @@
+//! The sections of sinks, typed.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::model::Name;
+use crate::policy::AddressRule;
+
+use super::{SecretSource, Text, TimeoutsSection};
+
+/// `[sink.…]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SinkSections {
+    pub datadog: Option<DatadogSection>,
+    pub otlp: Option<OtlpSection>,
+    pub stdout: Option<StdoutSection>,
+}
+
+/// `[sink.datadog]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DatadogSection {
+    pub enabled: Option<bool>,
+    /// `datadoghq.com`, `datadoghq.eu`, …
+    pub site: Option<Text>,
+    /// Instead of a site: an intake of another address.
+    pub base_url: Option<Text>,
+    pub api_key: Option<SecretSource>,
+    /// For reading values back (`last_values`); `DD_APP_KEY` where the key is absent.
+    pub app_key: Option<SecretSource>,
+    pub allow_addresses: Vec<AddressRule>,
+    pub timeouts: TimeoutsSection,
+}
+
+/// `[sink.otlp]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OtlpSection {
+    pub enabled: Option<bool>,
+    /// `/v1/metrics` is appended to it.
+    pub endpoint: Option<Text>,
+    /// The name of a `[credential.NAME]`.
+    pub credential: Option<Name>,
+    /// Sent with every request.
+    pub headers: BTreeMap<String, Text>,
+    pub allow_addresses: Vec<AddressRule>,
+    pub timeouts: TimeoutsSection,
+}
+
+/// `[sink.stdout]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StdoutSection {
+    pub enabled: Option<bool>,
+}
