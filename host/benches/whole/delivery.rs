@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use flate2::read::{GzDecoder, ZlibDecoder};
-use host::config::{DatadogPlan, SinkPlan};
+use host::config::{DatadogPlan, IntakePlan, SinkPlan};
 use host::delivery::Seal;
 use host::egress::{Network, system_lookup};
 use host::limits::ByteSize;
-use host::model::{Kind, Manifest, Point, PointRef, Redactor, Sample as Measured, Secret, TagSet};
-use host::policy::{Allowed, Timeouts};
-use host::sinks::Sink;
+use host::model::{Kind, Manifest, Name, Point, PointRef, Redactor, Sample as Measured, TagSet};
+use host::policy::{Allowed, Redirects, Timeouts, Upstream};
+use host::sinks::{Descriptions, Sink};
 use host::spool::{Spool, SpoolOptions};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -104,15 +104,18 @@ fn spool_write() -> f64 {
 
 /// Millions of points a second into payloads.
 fn encode() -> f64 {
-    let plan = SinkPlan::Datadog(Box::new(DatadogPlan {
+    let upstream = Upstream {
+        name: Name::lossy("datadog"),
         base_url: "http://127.0.0.1:9".parse().expect("a URL"),
-        api_key: Secret::new("key"),
-        app_key: None,
+        credential: None,
         allowed: Allowed::default(),
+        redirects: Redirects::default(),
         timeouts: Timeouts::default(),
-    }));
+    };
+    let intake = IntakePlan { upstream, query: Vec::new(), headers: Vec::new() };
+    let plan = SinkPlan::Datadog(Box::new(DatadogPlan { intake, app_key: None }));
     let network = Network::new(system_lookup(Default::default()), None).expect("a network");
-    let sink = Sink::new(&plan, &network, &Redactor::default());
+    let sink = Sink::new(&plan, &Descriptions::default(), &network, &Redactor::default());
     let sample = |point: Point| Measured {
         series: point.series,
         kind: Kind::Gauge,
