@@ -15,7 +15,7 @@ pub(super) struct Gate(Mutex<Book>);
 
 #[derive(Debug, Default)]
 struct Book {
-    /// Until when each limit is used up; the one without a name is for everything.
+    /// Until when each limit is used up, by its name; one without a name is its first path segment's.
     closed: HashMap<String, Instant>,
     /// The limit that requests to a first path segment have counted against: GitHub has one for its core, one for search, one for
     /// GraphQL, and names it in each answer.
@@ -26,18 +26,17 @@ impl Gate {
     /// When a request for this path may go, where that is not now.
     pub fn opens(&self, path: &str) -> Option<Instant> {
         let book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let limit = book.limit_of.get(first_segment(path)).map_or("", String::as_str);
-        let opens = ["", limit].iter().filter_map(|limit| book.closed.get(*limit)).max().copied();
-        opens.filter(|opens| *opens > clock::instant())
+        let segment = first_segment(path);
+        let limit = book.limit_of.get(segment).map_or(segment, String::as_str);
+        book.closed.get(limit).copied().filter(|opens| *opens > clock::instant())
     }
 
     /// Learns from the answer to a request for this path: it was refused for now, or it was the last one that the limit allows.
     pub fn learn(&self, path: &str, answer: &Answer, now: Timestamp) {
         let mut book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let limit = answer.header("x-ratelimit-resource").unwrap_or_default().to_owned();
-        if !limit.is_empty() {
-            book.limit_of.insert(first_segment(path).to_owned(), limit.clone());
-        }
+        let segment = first_segment(path);
+        let limit = answer.header("x-ratelimit-resource").unwrap_or(segment).to_owned();
+        book.limit_of.insert(segment.to_owned(), limit.clone());
         let is_last = ["x-ratelimit-remaining", "ratelimit-remaining"].iter().any(|n| answer.header(n) == Some("0"));
         if let Some(wait) = retry_after(answer, now).filter(|_| is_last || is_throttled(answer)) {
             let opens = clock::instant() + wait;
@@ -80,9 +79,8 @@ mod tests {
         assert_eq!((wait(&gate, "/search/y"), wait(&gate, "/repos/b"), wait(&gate, "/new")), (60, 0, 0));
         gate.learn("/repos/a", &answer(403, &used("core", "0")), now);
         assert_eq!((wait(&gate, "/repos/b"), wait(&gate, "/graphql")), (60, 0));
-        // Whoever is only told to wait waits with everything.
         gate.learn("/graphql", &answer(429, &[("retry-after", "7")]), now);
-        assert_eq!((wait(&gate, "/graphql"), wait(&gate, "/search/y")), (7, 60));
+        assert_eq!((wait(&gate, "/graphql"), wait(&gate, "/other")), (7, 0));
     }
 
     #[test]

@@ -102,13 +102,13 @@ fn an_upstream_whose_limit_is_used_up_is_not_asked_before_it_said_by_anybody() {
     // Told to one, and known to the other one.
     let evil = Evil::start();
     let config = player("b", "act = 'fetch', path = '/used-up'", "")
-        + &player("c", "act = 'fetch', path = '/ok'", "after = ['b']");
+        + &player("c", "act = 'fetch', path = '/used-up/again'", "after = ['b']");
     let report = self::site(&evil).config(&config).report(&[]);
     for name in ["b", "c"] {
         let run = run_of(&report, name);
         assert!(run["values"].as_array().unwrap().iter().any(|point| point["value"] == 429.0), "{run:#}");
     }
-    assert_eq!((evil.count("/used-up"), evil.count("/ok")), (1, 0));
+    assert_eq!((evil.count("/used-up"), evil.count("/used-up/again")), (1, 0));
 }
 
 #[test]
