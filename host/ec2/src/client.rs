@@ -10,7 +10,7 @@ use aws_config::meta::region::RegionProviderChain;
 use aws_config::profile::ProfileFileRegionProvider;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_cloudwatch::types::{Dimension, Metric, MetricDataQuery, MetricStat};
 use aws_sdk_ec2::error::ProvideErrorMetadata;
 use aws_sdk_ec2::primitives::DateTime;
@@ -40,40 +40,11 @@ impl Client {
     /// # Errors
     /// `credential` where there is no region.
     pub async fn connect(options: &Options) -> Result<Client, Error> {
-        // Where there is no metadata service, as on a laptop, its address swallows packets.
-        let metadata_timeout = Duration::from_millis(500);
-        let imds = imds::Client::builder()
-            .max_attempts(1)
-            .connect_timeout(metadata_timeout)
-            .read_timeout(metadata_timeout)
-            .build();
-        let region = match &options.region {
-            Some(region) => Some(Region::new(region.clone())),
-            None => {
-                let last = ImdsRegionProvider::builder().imds_client(imds.clone()).build();
-                let chain = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new());
-                chain.or_else(ProfileFileRegionProvider::new()).or_else(last).region().await
-            }
-        };
-        let region = region.ok_or_else(|| Error::new(ErrorKind::Credential, "no AWS region is set"))?;
-        let credentials = DefaultCredentialsChain::builder().imds_client(imds).region(region.clone()).build().await;
-        let attempt = options.timeout.unwrap_or(Duration::from_secs(30));
-        let timeouts =
-            TimeoutConfig::builder().connect_timeout(Duration::from_secs(5)).operation_attempt_timeout(attempt).build();
-        let loader = aws_config::defaults(BehaviorVersion::latest())
-            .region(region.clone())
-            .credentials_provider(credentials)
-            .retry_config(RetryConfig::standard())
-            .timeout_config(timeouts);
-        let loader = match &options.endpoint_url {
-            Some(url) => loader.endpoint_url(url),
-            None => loader,
-        };
-        let config = loader.load().await;
+        let (config, region) = config(options).await?;
         Ok(Client {
             ec2: aws_sdk_ec2::Client::new(&config),
             cloudwatch: aws_sdk_cloudwatch::Client::new(&config),
-            region: region.to_string(),
+            region,
         })
     }
 
@@ -210,6 +181,41 @@ impl Client {
             }
         }
     }
+}
+
+/// Region, credentials and patience, for clients of all services; and the region's name.
+pub(crate) async fn config(options: &Options) -> Result<(SdkConfig, String), Error> {
+    // Where there is no metadata service, as on a laptop, its address swallows packets.
+    let metadata_timeout = Duration::from_millis(500);
+    let imds = imds::Client::builder()
+        .max_attempts(1)
+        .connect_timeout(metadata_timeout)
+        .read_timeout(metadata_timeout)
+        .build();
+    let region = match &options.region {
+        Some(region) => Some(Region::new(region.clone())),
+        None => {
+            let last = ImdsRegionProvider::builder().imds_client(imds.clone()).build();
+            let chain = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new());
+            chain.or_else(ProfileFileRegionProvider::new()).or_else(last).region().await
+        }
+    };
+    let region = region.ok_or_else(|| Error::new(ErrorKind::Credential, "no AWS region is set"))?;
+    let credentials = DefaultCredentialsChain::builder().imds_client(imds).region(region.clone()).build().await;
+    let attempt = options.timeout.unwrap_or(Duration::from_secs(30));
+    let timeouts =
+        TimeoutConfig::builder().connect_timeout(Duration::from_secs(5)).operation_attempt_timeout(attempt).build();
+    let loader = aws_config::defaults(BehaviorVersion::latest())
+        .region(region.clone())
+        .credentials_provider(credentials)
+        .retry_config(RetryConfig::standard())
+        .timeout_config(timeouts);
+    let loader = match &options.endpoint_url {
+        Some(url) => loader.endpoint_url(url),
+        None => loader,
+    };
+    let config = loader.load().await;
+    Ok((config, region.to_string()))
 }
 
 /// A query for one instance; its id must begin with a small letter.

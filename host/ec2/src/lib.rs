@@ -13,16 +13,22 @@ mod from_sdk;
 mod rows;
 #[cfg(feature = "aws")]
 mod sdk_error;
+#[cfg(feature = "aws")]
+mod secrets;
 mod traffic;
 
 use std::time::Duration;
 
 #[cfg(not(feature = "aws"))]
 pub use absent::Client;
+#[cfg(not(feature = "aws"))]
+pub use absent::secrets;
 #[cfg(feature = "aws")]
 pub use client::Client;
 pub use error::{Error, ErrorKind};
 pub use rows::{Instance, InstanceType, InstanceTypes, Page, Snapshot, SpotPrice, Utilization, Volume};
+#[cfg(feature = "aws")]
+pub use secrets::secrets;
 pub use traffic::{Observer, Traffic};
 
 /// What the plan says.

@@ -5,6 +5,7 @@
 mod ec2;
 mod kubernetes;
 mod last_values;
+mod secrets;
 mod workloads;
 
 use std::collections::HashMap;
@@ -16,6 +17,7 @@ use crate::config::{Ec2Plan, KubernetesPlan};
 pub use ec2::{Ec2, Ec2Error, Ec2ErrorKind, Ec2Observer, Ec2Traffic, Ec2World};
 pub use kubernetes::{Cluster, KubernetesError, KubernetesErrorKind, Reading};
 pub use last_values::{Asked, LastValues, Source};
+pub use secrets::ask_stores;
 pub use workloads::Workloads;
 
 /// What a cycle's collectors may be given. What is not granted is not reached, however it is set up.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
-use super::options::{Format, Global, check_memory, plan};
+use super::options::{Format, Global, check_memory, plan_with_secrets};
 use super::output;
 use crate::clock;
 use crate::config::Plan;
@@ -37,7 +37,7 @@ struct Finding {
 
 impl Check {
     pub async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
-        let plan = plan(&global.overrides())?;
+        let plan = plan_with_secrets(&global.overrides()).await?;
         let mut findings = collectors(&plan);
         findings.extend(self.sinks(&plan).await?);
         findings.push(memory(&plan));

@@ -8,7 +8,8 @@ use clap::{Args, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
 
 use super::exit::Usage;
-use crate::config::{ConfigError, Overrides, Plan};
+use crate::capability::ask_stores;
+use crate::config::{ConfigError, Overrides, Plan, SecretsPlan};
 use crate::model::Name;
 
 /// Options before or after any command.
@@ -50,9 +51,23 @@ impl Global {
     }
 }
 
-/// Makes the plan of the process' own environment.
+/// Makes the plan of the process' own environment, to be looked at: stores of secrets are not asked.
 pub(super) fn plan(overrides: &Overrides) -> Result<Plan, ConfigError> {
-    let plan = Plan::build(overrides, &|name| std::env::var(name).ok())?;
+    warned(Plan::build(overrides, &variable)?)
+}
+
+/// Makes the plan of the process' own environment, to be run: stores of secrets are asked first.
+pub(super) async fn plan_with_secrets(overrides: &Overrides) -> anyhow::Result<Plan> {
+    let needed = SecretsPlan::read(overrides, &variable)?;
+    let stored = ask_stores(&needed).await?;
+    Ok(warned(Plan::build_with(overrides, &stored, &variable)?)?)
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn warned(plan: Plan) -> Result<Plan, ConfigError> {
     for warning in &plan.warnings {
         tracing::info!("{warning}");
     }

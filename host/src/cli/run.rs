@@ -8,7 +8,7 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::exit::{self, FailOn, Usage};
-use super::options::{Format, Global, parse_duration, parse_setting, parse_time, plan, settings};
+use super::options::{Format, Global, parse_duration, parse_setting, parse_time, plan_with_secrets, settings};
 use super::{output, run_all};
 use crate::app::CycleOptions;
 use crate::config::Overrides;
@@ -47,7 +47,7 @@ impl Run {
             Some(file) => overrides.component = Some(file),
             None => overrides.only = vec![Name::new(self.collector.as_str()).map_err(usage)?],
         }
-        let plan = plan(&overrides)?;
+        let plan = plan_with_secrets(&overrides).await?;
         if self.push && plan.sinks.is_empty() {
             let what = "there is no sink to push to".to_owned();
             return Err(Usage { what, hint: "set DD_API_KEY, or write [sink.stdout] into host.toml".into() }.into());

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::exit::{self, FailOn, Usage};
-use super::options::{Format, Global, check_memory, parse_duration, parse_name, parse_time, plan};
+use super::options::{Format, Global, check_memory, parse_duration, parse_name, parse_time, plan_with_secrets};
 use super::{output, progress};
 use crate::app::{CycleOptions, run_cycle};
 use crate::clock;
@@ -52,13 +52,14 @@ pub(super) struct RunAll {
 
 impl RunAll {
     pub async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
-        let plan = plan(&Overrides {
+        let plan = plan_with_secrets(&Overrides {
             jobs: self.jobs.map(|jobs| jobs as usize),
             deadline: self.deadline,
             only: self.only,
             skip: self.skip,
             ..global.overrides()
-        })?;
+        })
+        .await?;
         if plan.collectors.is_empty() {
             let what = "there is no collector to run".to_owned();
             return Err(Usage { what, hint: "`just build-guests` builds those of this repository".into() }.into());

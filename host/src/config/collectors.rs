@@ -227,7 +227,7 @@ impl Context<'_> {
             return Err(setting_fault(missing.what.clone()).hint(missing.hint.clone()));
         }
         if let Some(Err(missing)) = &known.credential
-            && !asked.credential_optional
+            && !(asked.credential_optional && missing.is_unset)
         {
             return Err(Fault::new(
                 Blame::Settings,
@@ -253,7 +253,8 @@ impl Context<'_> {
             let name = asked.credential.clone()?;
             let state = match self.upstreams.get(&asked.name).and_then(|known| known.credential.as_ref()) {
                 Some(Ok(())) => CredentialState::Set,
-                _ if asked.credential_optional => CredentialState::Absent,
+                Some(Err(missing)) if asked.credential_optional && missing.is_unset => CredentialState::Absent,
+                None if asked.credential_optional => CredentialState::Absent,
                 Some(Err(missing)) => {
                     CredentialState::Missing { what: missing.what.clone(), hint: missing.hint.clone() }
                 }

@@ -32,6 +32,7 @@ pub struct File {
     pub credential: BTreeMap<Name, CredentialSection>,
     pub sink: SinkSections,
     pub spool: SpoolSection,
+    pub secrets: SecretsSection,
     pub kubernetes: KubernetesSection,
     pub ec2: Ec2Section,
     pub last_values: LastValuesSection,
@@ -176,10 +177,13 @@ pub struct WorkloadsSection {
 #[serde(deny_unknown_fields)]
 pub struct CredentialSection {
     pub kind: CredentialKind,
-    /// The environment variable that holds the secret.
+    /// Where the secret is kept: exactly one of these, as in [`SecretSource`].
     pub env: Option<String>,
-    /// The file that holds the secret.
     pub file: Option<PathBuf>,
+    pub aws: Option<String>,
+    pub kubernetes: Option<String>,
+    pub vault: Option<String>,
+    pub key: Option<String>,
     /// The header's name, for `kind = "header"`.
     pub header: Option<String>,
     /// The user's name, for `kind = "basic"`.
@@ -195,12 +199,58 @@ pub enum CredentialKind {
     Basic,
 }
 
-/// Where a secret is kept: exactly one of the two.
+/// Where a secret is kept: exactly one place, and with a store, perhaps a key of what it holds under that name.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SecretSource {
+    /// An environment variable; where it is not set, the file that the variable with `_FILE` after its name names.
     pub env: Option<String>,
     pub file: Option<PathBuf>,
+    /// A secret of AWS Secrets Manager, by name or ARN.
+    pub aws: Option<String>,
+    /// A secret of the cluster: `namespace/name`.
+    pub kubernetes: Option<String>,
+    /// A path of Vault's key-value store, as its API has it: `secret/data/collectors`.
+    pub vault: Option<String>,
+    /// A key of the secret, where that is a JSON object or has several.
+    pub key: Option<String>,
+}
+
+/// `[secrets.…]`: the stores that secrets come from.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SecretsSection {
+    pub aws: AwsSecretsSection,
+    pub vault: VaultSection,
+}
+
+/// `[secrets.aws]`: region and account come by the AWS SDK's chain where nothing is written here.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AwsSecretsSection {
+    pub region: Option<Text>,
+    /// Instead of AWS' own endpoint.
+    pub endpoint_url: Option<Text>,
+    /// The longest that one answer may take.
+    pub timeout: Option<Wall>,
+}
+
+/// `[secrets.vault]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct VaultSection {
+    /// `https://vault.internal:8200`; `VAULT_ADDR` where the key is absent.
+    pub address: Option<Text>,
+    /// `VAULT_NAMESPACE` where the key is absent.
+    pub namespace: Option<Text>,
+    /// `VAULT_TOKEN` where neither this nor a role is written.
+    pub token: Option<SecretSource>,
+    /// Instead of a token: the role that this pod's service account logs in with.
+    pub kubernetes_role: Option<Text>,
+    /// Where that login is mounted.
+    pub kubernetes_mount: Option<Text>,
+    pub allow_addresses: Vec<AddressRule>,
+    pub timeouts: TimeoutsSection,
 }
 
 /// A text, or the environment variable that holds it.
@@ -215,6 +265,21 @@ pub enum Value {
     Literal(toml::Value),
     Environment { variable: String, default: Option<toml::Value> },
     File(PathBuf),
+}
+
+impl CredentialSection {
+    /// Where the secret is kept.
+    pub fn source(&self) -> SecretSource {
+        let CredentialSection { kind: _, env, file, aws, kubernetes, vault, key, header: _, user: _ } = self.clone();
+        SecretSource { env, file, aws, kubernetes, vault, key }
+    }
+}
+
+impl SecretSource {
+    /// An environment variable.
+    pub fn variable(name: &str) -> SecretSource {
+        SecretSource { env: Some(name.into()), ..SecretSource::default() }
+    }
 }
 
 impl TryFrom<toml::Value> for Value {
@@ -301,7 +366,8 @@ fn parse<T: serde::de::DeserializeOwned>(path: &Path, text: &str) -> Result<T, C
 /// Lays `over` on `base`: tables are joined, everything else is replaced. A table that names its own source of a secret or
 /// value replaces the other one whole.
 fn merge(base: &mut toml::Table, over: toml::Table) {
-    let is_source = |key: &str, value: &toml::Value| (key == "env" || key == "file") && value.is_str();
+    let is_source =
+        |key: &str, value: &toml::Value| ["env", "file", "aws", "kubernetes", "vault"].contains(&key) && value.is_str();
     if over.iter().any(|(key, value)| is_source(key, value)) && base.iter().any(|(k, v)| is_source(k, v)) {
         base.retain(|key, value| !is_source(key, value) && key != "default");
     }

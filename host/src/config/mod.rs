@@ -18,6 +18,7 @@ pub use collectors::{CollectorPlan, CredentialState, Ready};
 pub use error::{ConfigError, nearest};
 pub use file::File;
 pub use plan::{CyclePlan, NetworkPlan, Overrides, Plan, SpoolPlan};
+pub use secrets::{SecretStore, SecretsPlan, StoredSecret, StoredSecrets, VaultLogin, VaultPlan};
 pub use sinks::{DatadogPlan, IntakePlan, SinkPlan};
 
 /// How the environment is read: a function, so that tests have one of their own.

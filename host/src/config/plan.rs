@@ -16,6 +16,7 @@ use crate::policy::{Upstream, capability_of};
 use super::capabilities::{self, Ec2Plan, KubernetesPlan};
 use super::collectors::{CollectorPlan, Context};
 use super::file::File;
+use super::secrets::{SecretsPlan, StoredSecrets};
 use super::sinks::{self, SinkPlan};
 use super::{ConfigError, Environment, nearest, order, upstreams};
 
@@ -97,10 +98,22 @@ impl Plan {
     /// Where the configuration cannot be what is meant. What is wrong with one collector is that collector's fault, in
     /// [`CollectorPlan::ready`].
     pub fn build(overrides: &Overrides, environment: Environment<'_>) -> Result<Plan, ConfigError> {
+        Plan::build_with(overrides, &StoredSecrets::NotAsked, environment)
+    }
+
+    /// The same, with what the stores of secrets have answered: see [`SecretsPlan::read`].
+    ///
+    /// # Errors
+    /// As [`Plan::build`].
+    pub fn build_with(
+        overrides: &Overrides,
+        stored: &StoredSecrets,
+        environment: Environment<'_>,
+    ) -> Result<Plan, ConfigError> {
         let file = read_file(overrides.config.as_deref())?;
-        let credentials = upstreams::credentials(&file, environment)?;
+        let credentials = upstreams::credentials(&file, stored, environment)?;
         let known = upstreams::build(&file, &credentials, environment)?;
-        let sinks = sinks::build(&file, &credentials, environment)?;
+        let sinks = sinks::build(&file, &credentials, stored, environment)?;
         let context = Context { file: &file, upstreams: &known, environment, settings: &overrides.settings };
         let mut collectors = match &overrides.component {
             Some(path) => vec![plan_one(&context, path)],
@@ -137,6 +150,16 @@ impl Plan {
             collectors,
             warnings,
         })
+    }
+}
+
+impl SecretsPlan {
+    /// Reads which secrets the configuration keeps in stores.
+    ///
+    /// # Errors
+    /// Where the configuration cannot be what is meant.
+    pub fn read(overrides: &Overrides, environment: Environment<'_>) -> Result<SecretsPlan, ConfigError> {
+        SecretsPlan::of(&read_file(overrides.config.as_deref())?, environment)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::model::Name;
 use crate::policy::{Allowed, Credential, Redirects, Timeouts, Upstream};
 
 use super::file::{CredentialKind, CredentialSection, File, Text, TimeoutsSection, UpstreamSection};
-use super::secrets::{self, Missing};
+use super::secrets::{self, Missing, StoredSecrets};
 use super::{ConfigError, Environment, nearest};
 
 /// An upstream of the plan, and what the file says of who may use it.
@@ -26,9 +26,14 @@ pub(super) struct Known {
 pub(super) type Credentials = BTreeMap<Name, Result<Credential, Missing>>;
 
 /// Every `[credential.NAME]`.
-pub(super) fn credentials(file: &File, environment: Environment<'_>) -> Result<Credentials, ConfigError> {
-    let read =
-        |(name, section): (&Name, &CredentialSection)| Ok((name.clone(), credential(name, section, environment)?));
+pub(super) fn credentials(
+    file: &File,
+    stored: &StoredSecrets,
+    environment: Environment<'_>,
+) -> Result<Credentials, ConfigError> {
+    let read = |(name, section): (&Name, &CredentialSection)| {
+        Ok((name.clone(), credential(name, section, stored, environment)?))
+    };
     file.credential.iter().map(read).collect()
 }
 
@@ -75,6 +80,7 @@ fn upstream(
         None => Err(Missing {
             what: format!("the plan does not say where upstream {name} lives"),
             hint: url_hint(&place, "base_url", section.base_url.as_ref()),
+            is_unset: true,
         }),
         Some(text) => Ok(Upstream {
             name: name.clone(),
@@ -150,6 +156,7 @@ pub(super) fn timeouts(section: &TimeoutsSection) -> Timeouts {
 fn credential(
     name: &Name,
     section: &CredentialSection,
+    stored: &StoredSecrets,
     environment: Environment<'_>,
 ) -> Result<Result<Credential, Missing>, ConfigError> {
     let place = format!("[credential.{name}]");
@@ -158,7 +165,7 @@ fn credential(
         what: format!("kind = \"{kind}\" needs {key}"),
         hint: format!("write {key} = \"…\" under {place}"),
     };
-    let secret = match secrets::read(&place, section.env.as_deref(), section.file.as_deref(), environment)? {
+    let secret = match secrets::read(&place, &section.source(), stored, environment)? {
         Ok(secret) => secret,
         Err(missing) => return Ok(Err(missing)),
     };
@@ -167,6 +174,7 @@ fn credential(
         return Ok(Err(Missing {
             what: "the secret holds a control character".into(),
             hint: format!("write the secret of {place} as one line"),
+            is_unset: false,
         }));
     }
     Ok(Ok(match section.kind {
@@ -189,7 +197,7 @@ mod tests {
     fn known(text: &str) -> Result<BTreeMap<Name, Known>, String> {
         let environment = |name: &str| (name == "TOKEN").then(|| "hunter22".to_owned());
         let file = File::read(Path::new("host.toml"), text).map_err(|e| e.text_and_hint())?;
-        let credentials = credentials(&file, &environment).map_err(|e| e.text_and_hint())?;
+        let credentials = credentials(&file, &StoredSecrets::NotAsked, &environment).map_err(|e| e.text_and_hint())?;
         build(&file, &credentials, &environment).map_err(|e| e.text_and_hint())
     }
 
@@ -222,7 +230,7 @@ mod tests {
             ("[upstream.a]\nbase_url = 'http://a'\ncredential = 'githb'", "did you mean credential = \"github\"?"),
             ("[credential.a]\nkind = 'header'\nenv = 'TOKEN'", "needs header"),
             ("[credential.a]\nkind = 'basic'\nenv = 'TOKEN'", "needs user"),
-            ("[credential.a]\nkind = 'bearer'", "write either env"),
+            ("[credential.a]\nkind = 'bearer'", "write one of env"),
         ] {
             let error = known(text).unwrap_err();
             assert!(error.contains(says) && !error.contains("hunter22"), "{text}: {error}");

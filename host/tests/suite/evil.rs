@@ -201,6 +201,24 @@ async fn answer(stream: &mut TcpStream, path: &str, seen: &Seen, times: usize) -
             reply(stream, 200, headers, b"ok").await
         }
         "/used-up" => reply(stream, 429, "retry-after: 3600\r\n", b"").await,
+        // Stores of secrets: Vault's (both versions, and its login), the cluster's, AWS'.
+        "/v1/secret/data/app" if seen.head.contains("x-vault-token: vault-token-0123456789") => {
+            reply(stream, 200, "", br#"{"data": {"data": {"TOKEN": "vault-secret-0123456789"}, "metadata": {}}}"#).await
+        }
+        "/v1/old/app" => reply(stream, 200, "", br#"{"data": {"TOKEN": "vault-secret-0123456789"}}"#).await,
+        "/v1/secret/data/app" => reply(stream, 403, "", br#"{"errors": ["permission denied"]}"#).await,
+        "/v1/secret/data/nothing" => reply(stream, 404, "", br#"{"errors": []}"#).await,
+        "/api/v1/namespaces/ml/secrets/app" => {
+            reply(stream, 200, "", br#"{"data": {"TOKEN": "Y2x1c3Rlci1zZWNyZXQtMDEyMzQ1Njc4OQ=="}}"#).await
+        }
+        "/aws/" => {
+            let one = r#"{"ARN": "arn:aws:secretsmanager:us-east-1:1:secret:dev/app-AbCdEf", "Name": "dev/app",
+                "SecretString": "{\"TOKEN\": \"aws-secret-0123456789\", \"OTHER\": \"x\"}"}"#;
+            let error =
+                r#"{"SecretId": "dev/none", "ErrorCode": "ResourceNotFoundException", "Message": "no such secret"}"#;
+            let body = format!(r#"{{"SecretValues": [{one}], "Errors": [{error}]}}"#);
+            reply(stream, 200, "content-type: application/x-amz-json-1.1\r\n", body.as_bytes()).await
+        }
         // EC2, in several moods.
         "/ec2/" => {
             let body = match times {

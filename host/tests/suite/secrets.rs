@@ -135,3 +135,65 @@ fn a_missing_credential_faults_its_collector_alone_with_the_line_to_write() {
     assert_eq!((run["reason"].as_str(), run["blame"].as_str()), (Some("credential"), Some("settings")));
     assert!(run["hint"].as_str().unwrap().contains("set GITHUB_TOKEN"), "{run:#}");
 }
+
+/// A site whose credential comes from a store that the evil server plays.
+fn stored(evil: &Evil, source: &str) -> Site {
+    let address = evil.address;
+    Site::new()
+        .guest("hostile")
+        .config(&format!("{}credential = 'evil'\n[credential.evil]\nkind = 'bearer'\n{source}", evil.config()))
+        .config(&format!("[secrets.vault]\naddress = 'http://{address}'\nallow_addresses = ['loopback']"))
+        .config(&format!("[secrets.aws]\nregion = 'us-east-1'\nendpoint_url = 'http://{address}/aws'"))
+        .config(&format!("[kubernetes]\nserver = 'http://{address}'"))
+        .config("[collector.hostile.settings]\nact = 'fetch'\npath = '/ok'")
+        .env("VAULT_TOKEN", "vault-token-0123456789")
+        .env("AWS_ACCESS_KEY_ID", "key")
+        .env("AWS_SECRET_ACCESS_KEY", "aws-access-0123456789")
+}
+
+#[test]
+fn a_credential_comes_from_the_store_that_keeps_it() {
+    for (source, secret) in [
+        ("vault = 'secret/data/app'\nkey = 'TOKEN'", "vault-secret-0123456789"),
+        ("vault = 'old/app'", "vault-secret-0123456789"),
+        ("kubernetes = 'ml/app'\nkey = 'TOKEN'", "cluster-secret-0123456789"),
+        ("aws = 'dev/app'\nkey = 'TOKEN'", "aws-secret-0123456789"),
+    ] {
+        let evil = Evil::start();
+        let called = stored(&evil, source).call(&["run-all", "--dry-run", "--format", "json"]);
+        assert_eq!(called.code, 0, "{source}: {called:#?}");
+        let asked = evil.seen().into_iter().find(|seen| seen.target == "/ok").unwrap();
+        assert!(asked.head.contains(&format!("authorization: Bearer {secret}")), "{source}: {}", asked.head);
+        assert!(!called.stdout.contains(secret) && !called.stderr.contains(secret));
+        // Whoever only looks asks no store.
+        let before = evil.seen().len();
+        assert_eq!(stored(&evil, source).call(&["list"]).code, 0);
+        assert_eq!(evil.seen().len(), before);
+    }
+}
+
+#[test]
+fn a_secret_that_a_store_does_not_give_faults_its_collector_alone_with_the_line_to_write() {
+    for (source, says) in [
+        ("vault = 'secret/data/nothing'", "Vault path secret/data/nothing: Vault has nothing there (404)"),
+        ("vault = 'secret/data/app'\nkey = 'NONE'", "it has no such key, but TOKEN"),
+        ("kubernetes = 'ml/none'", "Kubernetes secret ml/none: "),
+        ("aws = 'dev/none'", "AWS secret dev/none: ResourceNotFoundException: no such secret"),
+        ("aws = 'dev/app'", "it has several keys, OTHER, TOKEN: write key"),
+    ] {
+        let evil = Evil::start();
+        let site = stored(&evil, source).config(
+            "[upstream.other]\nbase_url = 'http://127.0.0.1:9'\n[collector.well]\ncomponent = 'hostile.wasm'\nsettings = { act = 'well' }",
+        );
+        let report = site.call(&["run-all", "--dry-run", "--format", "json"]).json();
+        let run = run_of(&report, "hostile");
+        assert_eq!((run["reason"].as_str(), run["blame"].as_str()), (Some("credential"), Some("settings")), "{run:#}");
+        assert!(run["message"].as_str().unwrap().contains(says), "{source}: {run:#}");
+        assert!(run["hint"].as_str().unwrap().contains("under [credential.evil]"), "{run:#}");
+    }
+    let evil = Evil::start();
+    let site = stored(&evil, "vault = 'secret/data/app'").env("VAULT_TOKEN", "wrong-token-0123456789");
+    let report = site.call(&["run-all", "--dry-run", "--format", "json"]).json();
+    let message = run_of(&report, "hostile")["message"].clone();
+    assert!(message.as_str().unwrap().contains("Vault answered 403: permission denied"), "{message}");
+}

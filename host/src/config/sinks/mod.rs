@@ -8,8 +8,9 @@ use crate::model::Secret;
 use crate::policy::Credential;
 
 use super::file::{DatadogSection, File, OtlpSection, SecretSource};
+use super::secrets::{self, StoredSecrets};
 use super::upstreams::{Credentials, base_url};
-use super::{ConfigError, Environment, secrets};
+use super::{ConfigError, Environment};
 
 use intake::IntakeKeys;
 pub use intake::IntakePlan;
@@ -76,13 +77,14 @@ impl SinkPlan {
 pub(super) fn build(
     file: &File,
     credentials: &Credentials,
+    stored: &StoredSecrets,
     environment: Environment<'_>,
 ) -> Result<Vec<SinkPlan>, ConfigError> {
     let mut sinks = Vec::new();
     let implied = environment("DD_API_KEY").is_some_and(|key| !key.trim().is_empty());
     let section = file.sink.datadog.clone().or_else(|| implied.then(DatadogSection::default));
     if let Some(section) = section.filter(|section| section.enabled != Some(false)) {
-        sinks.push(SinkPlan::Datadog(Box::new(datadog(&section, environment)?)));
+        sinks.push(SinkPlan::Datadog(Box::new(datadog(&section, stored, environment)?)));
     }
     if let Some(section) = file.sink.otlp.as_ref().filter(|section| section.enabled != Some(false)) {
         sinks.push(SinkPlan::Otlp(Box::new(otlp(section, credentials, environment)?)));
@@ -93,17 +95,21 @@ pub(super) fn build(
     Ok(sinks)
 }
 
-fn datadog(section: &DatadogSection, environment: Environment<'_>) -> Result<DatadogPlan, ConfigError> {
+fn datadog(
+    section: &DatadogSection,
+    stored: &StoredSecrets,
+    environment: Environment<'_>,
+) -> Result<DatadogPlan, ConfigError> {
     const PLACE: &str = "[sink.datadog]";
     let site = section.site.as_ref().and_then(|text| text.read(environment)).or_else(|| environment("DD_SITE"));
     let site = site.filter(|site| !site.is_empty()).unwrap_or_else(|| "datadoghq.com".into());
     let url = section.base_url.as_ref().and_then(|text| text.read(environment));
     let url = url.unwrap_or_else(|| format!("https://api.{site}"));
-    let source = section.api_key.clone().unwrap_or_else(|| SecretSource { env: Some("DD_API_KEY".into()), file: None });
-    let secret = secrets::read("[sink.datadog] api_key", source.env.as_deref(), source.file.as_deref(), environment)?
-        .map_err(|missing| missing.at(PLACE))?;
-    let source = section.app_key.clone().unwrap_or_else(|| SecretSource { env: Some("DD_APP_KEY".into()), file: None });
-    let app_key = secrets::read("[sink.datadog] app_key", source.env.as_deref(), source.file.as_deref(), environment)?;
+    let source = section.api_key.clone().unwrap_or_else(|| SecretSource::variable("DD_API_KEY"));
+    let secret =
+        secrets::read("[sink.datadog] api_key", &source, stored, environment)?.map_err(|missing| missing.at(PLACE))?;
+    let source = section.app_key.clone().unwrap_or_else(|| SecretSource::variable("DD_APP_KEY"));
+    let app_key = secrets::read("[sink.datadog] app_key", &source, stored, environment)?;
     let keys = IntakeKeys {
         name: "datadog",
         url: ("base_url", section.base_url.as_ref()),

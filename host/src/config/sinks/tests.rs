@@ -9,8 +9,8 @@ use crate::policy::Upstream;
 fn sinks(text: &str, environment: &[(&str, &str)]) -> Result<Vec<SinkPlan>, String> {
     let file = File::read(Path::new("host.toml"), text).map_err(|e| e.text_and_hint())?;
     let read = |name: &str| environment.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
-    let credentials = upstreams::credentials(&file, &read).map_err(|e| e.text_and_hint())?;
-    build(&file, &credentials, &read).map_err(|e| e.text_and_hint())
+    let credentials = upstreams::credentials(&file, &StoredSecrets::NotAsked, &read).map_err(|e| e.text_and_hint())?;
+    build(&file, &credentials, &StoredSecrets::NotAsked, &read).map_err(|e| e.text_and_hint())
 }
 
 #[test]
