@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use host::config::File;
 use host::limits::{ByteSize, HOST_BYTES, Limits};
 
 use super::binary::Run;
@@ -22,7 +23,7 @@ impl Default for Table {
 impl Table {
     /// Adds the medians of some runs.
     pub fn add(&mut self, world: &World, runs: &[Run]) {
-        let limits = Limits::default();
+        let limits = limits_of(world.collector);
         let median = |of: fn(&Run) -> u64| {
             let mut values: Vec<u64> = runs.iter().map(of).collect();
             values.sort_unstable();
@@ -45,6 +46,13 @@ impl Table {
             world.describe(),
         ]);
     }
+}
+
+/// A collector's limits where nobody has written any.
+fn limits_of(collector: &str) -> Limits {
+    let defaults = File::built_in().expect("the built-in defaults");
+    let own = defaults.collector.iter().find(|(name, _)| name.as_str() == collector);
+    own.map_or_else(Limits::default, |(_, section)| Limits::default().with(&section.limits))
 }
 
 fn percent(part: u64, whole: u64) -> String {
