@@ -7,7 +7,7 @@ use collector_sdk::futures::join;
 use collector_sdk::{Collector, Fault, emit, now, workloads};
 
 use crate::api::Settings;
-use crate::measure::Picture;
+use crate::measure::{Picture, Seen};
 
 /// The collector `batch`.
 pub struct Batch;
@@ -18,11 +18,15 @@ impl Collector for Batch {
         let settings = Settings::read()?;
         let since = settings.window_start(now());
         let (cluster, memory) = join!(api::list_cluster(&settings), api::recall(since));
-        let picture = Picture::of(&settings, &cluster, &memory, now());
-
+        // Listed last, they tell of whatever the others show; of all that is held they are the most, so they go first.
+        let events = api::list_events(&settings).await;
+        let picture = Picture::of(&settings, &cluster, &events, &memory, now());
         let counted = emit(measure::measure_counts(&picture));
+        let failures = measure::find_failures(&picture, events.unwrap_or_default());
+
         let reported = workloads::report_runs(picture.list_new_runs());
-        let (used, explained) = join!(collect_usage(&settings, &picture), report_failures(&settings, &picture));
+        let (used, explained) =
+            join!(collect_usage(&settings, &picture), report_failures(&settings, &picture, failures));
         counted.and(reported).and(used).and(explained)
     }
 }
@@ -32,8 +36,7 @@ async fn collect_usage(settings: &Settings, picture: &Picture<'_>) -> Result<(),
     emit(measure::measure_usage(picture, &usage))
 }
 
-async fn report_failures(settings: &Settings, picture: &Picture<'_>) -> Result<(), Fault> {
-    let seen = measure::find_failures(picture);
+async fn report_failures(settings: &Settings, picture: &Picture<'_>, seen: Vec<Seen>) -> Result<(), Fault> {
     let known = api::find_known(&measure::list_ids(&seen)).await;
     let news = measure::select_news(picture, seen, &known);
     let (wanted, news) = measure::select_logs(news, settings.log_fetches);

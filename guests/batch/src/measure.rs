@@ -14,18 +14,21 @@ mod tags;
 mod tests;
 mod usage;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use collector_sdk::Timestamp;
 use collector_sdk::workloads::JobRun;
+use collector_sdk::{Fault, Timestamp};
 
+use self::counts::{Table, Totals, count, count_all_jobs};
 use self::owners::Owners;
 use self::runs::{find_ended, select_new, select_window};
 use self::tags::{Budget, Group};
+use crate::api::events::Event;
 use crate::api::pods::{Phase, Pod};
 use crate::api::{Cluster, Memory, Settings};
 
-pub use self::failures::{fill_in_logs, find_failures, list_ids, select_logs, select_news};
+pub use self::failures::{Seen, fill_in_logs, find_failures, list_ids, select_logs, select_news};
 pub use self::figures::measure_counts;
 pub use self::usage::measure_usage;
 
@@ -35,12 +38,18 @@ pub struct Picture<'a> {
     pub settings: &'a Settings,
     pub cluster: &'a Cluster,
     pub memory: &'a Memory,
+    /// Whether events could be listed.
+    pub events: Result<(), Fault>,
     pub now: Timestamp,
     /// The window begins here.
     pub since: Timestamp,
-    /// Jobs whose end the cluster shows, as an object or by events; none where it does not list its Jobs.
-    ended: Vec<JobRun>,
+    /// Jobs whose end the cluster shows, as an object or by events; none where it does not list its Jobs. What the host remembers
+    /// as it is, is borrowed from there; the others are news.
+    ended: Vec<Cow<'a, JobRun>>,
     owners: Owners<'a>,
+    /// The figures of each group.
+    counts: Table<Group>,
+    totals: Totals,
     /// Jobs of each group that there is.
     groups: BTreeMap<Group, usize>,
     budget: Budget,
@@ -48,13 +57,23 @@ pub struct Picture<'a> {
 
 impl<'a> Picture<'a> {
     /// Puts it together.
-    pub fn of(settings: &'a Settings, cluster: &'a Cluster, memory: &'a Memory, now: Timestamp) -> Picture<'a> {
+    pub fn of(
+        settings: &'a Settings,
+        cluster: &'a Cluster,
+        events: &Result<Vec<Event>, Fault>,
+        memory: &'a Memory,
+        now: Timestamp,
+    ) -> Picture<'a> {
         let since = settings.window_start(now);
         let owners = Owners::of(cluster, memory);
-        let ended = find_ended(cluster, memory, &owners);
+        let ended = find_ended(cluster, events.as_deref().unwrap_or_default(), memory, &owners);
+        let events = events.as_ref().map(|_| ()).map_err(Fault::clone);
+        let (counts, totals) = (Table::new(), Totals::default());
         let (groups, budget) = (BTreeMap::new(), Budget::default());
-        let mut picture = Picture { settings, cluster, memory, now, since, ended, owners, groups, budget };
-        picture.groups = counts::count_jobs(&picture);
+        let mut picture =
+            Picture { settings, cluster, memory, events, now, since, ended, owners, counts, totals, groups, budget };
+        (picture.counts, picture.totals) = count(&picture);
+        picture.groups = count_all_jobs(&picture.counts, memory);
         picture.budget = Budget::of(&picture.groups, settings.max_cronjobs);
         picture
     }
@@ -66,16 +85,27 @@ impl<'a> Picture<'a> {
 
     /// The runs to report: those that the host does not know as they are.
     pub fn list_new_runs(&self) -> Vec<JobRun> {
-        select_new(&self.ended, &self.memory.runs).into_iter().cloned().collect()
+        select_new(&self.ended).into_iter().cloned().collect()
     }
 
-    /// The runs of the window, each once: those that the cluster shows and those that the host remembers.
+    /// The runs that ended.
+    fn ended(&self) -> impl Iterator<Item = &JobRun> {
+        self.ended.iter().map(|run| &**run)
+    }
+
+    /// The runs that the cluster shows, then those that the host remembers.
+    fn runs(&self) -> impl Iterator<Item = &JobRun> {
+        self.ended().chain(&self.memory.runs)
+    }
+
+    /// The runs of the window, each once.
     fn window(&self) -> Vec<&JobRun> {
-        select_window(&self.ended, &self.memory.runs, self.since)
+        select_window(self.runs(), self.since)
     }
 
-    fn group_of(&self, pod: &Pod) -> Group {
-        Group::new(&pod.id.namespace, self.owners.find_schedule(&pod.id.namespace, &pod.job).as_deref())
+    /// The namespace and the CronJob that a pod is of.
+    fn find_origin(&self, pod: &'a Pod) -> (&'a str, Option<&'a str>) {
+        (&pod.id.namespace, self.owners.find_schedule(&pod.id.namespace, &pod.job))
     }
 
     fn is_in_window(&self, at: Option<Timestamp>) -> bool {

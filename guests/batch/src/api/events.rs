@@ -2,6 +2,10 @@
 
 use collector_sdk::{Timestamp, time};
 use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// The only reason of a CronJob's events that is of use.
+pub const SAW_COMPLETED_JOB: &str = "SawCompletedJob";
 
 /// An event about a pod, a Job or a CronJob.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,12 +33,13 @@ pub enum Kind {
 /// A row of the listing of events: nothing is kept of those about anything else.
 #[derive(Debug, Deserialize)]
 #[serde(from = "Wire")]
-pub struct Row(pub Option<Box<Event>>);
+pub struct Row(pub Option<Event>);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Wire {
-    metadata: Option<Created>,
+    /// Long, and seldom needed: read where the rest does not say it.
+    metadata: Option<Box<RawValue>>,
     involved_object: Option<Involved>,
     reason: Option<String>,
     message: Option<String>,
@@ -72,7 +77,7 @@ struct Series {
 
 impl From<Wire> for Row {
     fn from(wire: Wire) -> Row {
-        Row(read(wire).map(Box::new))
+        Row(read(wire))
     }
 }
 
@@ -81,27 +86,32 @@ fn read(wire: Wire) -> Option<Event> {
     let about = match involved.kind.as_deref()? {
         "Pod" => Kind::Pod,
         "Job" => Kind::Job,
-        "CronJob" => Kind::CronJob,
+        "CronJob" if wire.reason.as_deref() == Some(SAW_COMPLETED_JOB) => Kind::CronJob,
         _ => return None,
     };
-    let metadata = wire.metadata.unwrap_or(Created { namespace: None, creation_timestamp: None });
+    let metadata = || serde_json::from_str::<Created>(wire.metadata.as_ref()?.get()).ok();
     // Whoever reports through events.k8s.io leaves first and last null.
     let at = wire.series.and_then(|series| series.last_observed_time);
-    let at = at.or(wire.last_timestamp).or(wire.event_time).or(wire.first_timestamp).or(metadata.creation_timestamp);
+    let at = at.or(wire.last_timestamp).or(wire.event_time).or(wire.first_timestamp);
+    let at = at.or_else(|| metadata()?.creation_timestamp);
     Some(Event {
         about,
         uid: involved.uid.filter(|uid| !uid.is_empty()).map(String::into_boxed_str),
-        namespace: involved.namespace.or(metadata.namespace).unwrap_or_default().into(),
+        namespace: involved.namespace.or_else(|| metadata()?.namespace).unwrap_or_default().into(),
         name: involved.name.unwrap_or_default().into(),
         reason: wire.reason.unwrap_or_default().into(),
-        message: cut_to_a_line(&wire.message.unwrap_or_default()).into(),
+        message: cut_to_a_line(wire.message.unwrap_or_default()).into(),
         at,
     })
 }
 
 /// Some messages carry a whole error page of a registry.
-fn cut_to_a_line(text: &str) -> String {
+fn cut_to_a_line(text: String) -> String {
     const SHOWN_CHARS: usize = 400;
+    let is_plain = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_graphic());
+    if text.len() <= SHOWN_CHARS && text.split(' ').all(is_plain) {
+        return text;
+    }
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(SHOWN_CHARS) {
         Some((at, _)) => format!("{}…", line.get(..at).unwrap_or_default()),

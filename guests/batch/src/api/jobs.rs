@@ -4,7 +4,7 @@ use collector_sdk::workloads::Ending;
 use collector_sdk::{Timestamp, time};
 use serde::Deserialize;
 
-use super::objects::{Identity, Metadata, filled};
+use super::objects::{Condition, ConditionKind, Identity, Metadata, filled};
 use super::pods::ContainerSpec;
 
 /// A Job.
@@ -89,29 +89,6 @@ struct JobStatus {
     conditions: Option<Vec<Condition>>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Condition {
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    status: Option<String>,
-    reason: Option<String>,
-    message: Option<String>,
-    #[serde(default, deserialize_with = "time::if_readable")]
-    last_transition_time: Option<Timestamp>,
-}
-
-impl Condition {
-    fn holds(&self, kind: &str) -> bool {
-        self.kind.as_deref() == Some(kind) && self.status.as_deref() == Some("True")
-    }
-
-    /// FailureTarget and SuccessCriteriaMet are no ends yet: pods of the Job still run.
-    fn is_end(&self) -> bool {
-        self.holds("Complete") || self.holds("Failed")
-    }
-}
-
 impl From<WireJob> for JobRow {
     fn from(wire: WireJob) -> JobRow {
         JobRow(read_job(wire).map(Box::new))
@@ -126,11 +103,11 @@ fn read_job(wire: WireJob) -> Option<Job> {
     let mut containers = template.containers.unwrap_or_default();
     // A Job's time is up with FailureTarget, and it has failed when its pods have ended; before Kubernetes 1.31 both at once.
     let conditions = status.conditions.take().unwrap_or_default();
-    let out_of_time = |kind: &str| {
+    let out_of_time = |kind: ConditionKind| {
         let is_it = |c: &&Condition| c.holds(kind) && c.reason.as_deref() == Some("DeadlineExceeded");
         conditions.iter().find(is_it).and_then(|condition| condition.last_transition_time)
     };
-    let has_ended = conditions.iter().any(Condition::is_end);
+    let has_ended = conditions.iter().any(is_end);
     let schedule = metadata.cron_job();
     Some(Job {
         id: metadata.identity()?,
@@ -140,14 +117,19 @@ fn read_job(wire: WireJob) -> Option<Job> {
         pods_at_once: spec.parallelism.unwrap_or(1).min(spec.completions.unwrap_or(u32::MAX)),
         is_active: !has_ended && !spec.suspend.unwrap_or_default(),
         started: status.start_time,
-        out_of_time: out_of_time("FailureTarget").or_else(|| out_of_time("Failed")),
+        out_of_time: out_of_time(ConditionKind::FailureTarget).or_else(|| out_of_time(ConditionKind::Failed)),
         end: read_end(conditions, &status, metadata.creation_timestamp),
     })
 }
 
+/// FailureTarget and SuccessCriteriaMet are no ends yet: pods of the Job still run.
+fn is_end(condition: &Condition) -> bool {
+    condition.holds(ConditionKind::Complete) || condition.holds(ConditionKind::Failed)
+}
+
 fn read_end(conditions: Vec<Condition>, status: &JobStatus, created: Option<Timestamp>) -> Option<JobEnd> {
-    let condition = conditions.into_iter().find(Condition::is_end)?;
-    let ending = if condition.holds("Complete") { Ending::Succeeded } else { Ending::Failed };
+    let condition = conditions.into_iter().find(is_end)?;
+    let ending = if condition.holds(ConditionKind::Complete) { Ending::Succeeded } else { Ending::Failed };
     // Only a Job that completes has a completion time.
     let completed = status.completion_time.filter(|_| ending == Ending::Succeeded);
     let at = completed.or(condition.last_transition_time).or(status.start_time).or(created)?;

@@ -12,7 +12,7 @@ mod quantity;
 mod tests;
 mod usage;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -91,8 +91,6 @@ pub struct Cluster {
     pub pods: Result<Vec<Pod>, Fault>,
     pub jobs: Result<Vec<Job>, Fault>,
     pub cron_jobs: Result<Vec<CronJob>, Fault>,
-    /// Those about pods, Jobs and CronJobs.
-    pub events: Result<Vec<Event>, Fault>,
 }
 
 /// What the host remembers of the window: a cluster forgets its Jobs and pods sooner.
@@ -102,13 +100,12 @@ pub struct Memory {
     pub failures: Vec<Failure>,
 }
 
-/// Asks for all listings at once.
+/// Asks for all listings at once, but for the events.
 pub async fn list_cluster(settings: &Settings) -> Cluster {
-    let (pods, jobs, cron_jobs, events) = join!(
+    let (pods, jobs, cron_jobs) = join!(
         list::<pods::Row>(settings, Resource::Pods),
         list::<jobs::JobRow>(settings, Resource::Jobs),
         list::<jobs::CronJobRow>(settings, Resource::CronJobs),
-        list::<events::Row>(settings, Resource::Events),
     );
     let mut pods = pods.map(|rows| rows.into_iter().filter_map(|row| row.0).map(|pod| *pod).collect());
     let mut jobs = jobs.map(|rows| rows.into_iter().filter_map(|row| row.0).map(|job| *job).collect());
@@ -116,8 +113,13 @@ pub async fn list_cluster(settings: &Settings) -> Cluster {
     keep_each_once(&mut pods, |pod: &Pod| &pod.id.uid);
     keep_each_once(&mut jobs, |job: &Job| &job.id.uid);
     keep_each_once(&mut cron_jobs, |cron_job: &CronJob| &cron_job.id.uid);
-    let events = events.map(|rows| rows.into_iter().filter_map(|row| row.0).map(|event| *event).collect());
-    Cluster { pods, jobs, cron_jobs, events }
+    Cluster { pods, jobs, cron_jobs }
+}
+
+/// Asks for the events about pods, Jobs and CronJobs.
+pub async fn list_events(settings: &Settings) -> Result<Vec<Event>, Fault> {
+    let rows = list::<events::Row>(settings, Resource::Events).await?;
+    Ok(rows.into_iter().filter_map(|row| row.0).collect())
 }
 
 /// A whole listing; where namespaces are set, one for each of them, and all or none.
@@ -136,8 +138,10 @@ async fn list<R: DeserializeOwned>(settings: &Settings, resource: Resource) -> R
 /// An object that changes while pages are turned may stand on two of them.
 fn keep_each_once<T>(rows: &mut Result<Vec<T>, Fault>, uid: impl Fn(&T) -> &String) {
     if let Ok(rows) = rows {
-        let mut seen = BTreeSet::new();
-        rows.retain(|row| seen.insert(uid(row).clone()));
+        let mut seen = HashSet::new();
+        let is_first: Vec<bool> = rows.iter().map(|row| seen.insert(uid(row))).collect();
+        let mut is_first = is_first.into_iter();
+        rows.retain(|_| is_first.next().unwrap_or_default());
     }
 }
 

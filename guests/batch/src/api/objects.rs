@@ -2,6 +2,7 @@
 
 use collector_sdk::{Timestamp, time};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 /// The metadata of an object, as far as it is needed.
 #[derive(Debug, Default, Deserialize)]
@@ -12,7 +13,8 @@ pub struct Metadata {
     namespace: Option<String>,
     #[serde(default, deserialize_with = "time::if_readable")]
     pub creation_timestamp: Option<Timestamp>,
-    labels: Option<Labels>,
+    /// Read where no owner says whose the object is.
+    labels: Option<Box<RawValue>>,
     owner_references: Option<Vec<Owner>>,
 }
 
@@ -48,6 +50,51 @@ impl Owner {
     fn is_batch(&self, kind: &str) -> bool {
         let group = self.api_version.as_deref().is_none_or(|version| version.starts_with("batch/"));
         group && self.kind.as_deref() == Some(kind)
+    }
+}
+
+/// A condition of a pod or a Job. Most say that all is well, so only what is asked for is made a text.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    #[serde(rename = "type")]
+    kind: Option<ConditionKind>,
+    status: Option<ConditionStatus>,
+    pub reason: Option<String>,
+    pub message: Option<String>,
+    #[serde(default, deserialize_with = "time::if_readable")]
+    pub last_transition_time: Option<Timestamp>,
+}
+
+/// The conditions that mean something here.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum ConditionKind {
+    PodScheduled,
+    DisruptionTarget,
+    Complete,
+    Failed,
+    FailureTarget,
+    #[serde(other)]
+    Other,
+}
+
+#[derive(PartialEq, Eq, Deserialize)]
+enum ConditionStatus {
+    True,
+    False,
+    #[serde(other)]
+    Unknown,
+}
+
+impl Condition {
+    /// Whether it is one of this kind, and true.
+    pub fn holds(&self, kind: ConditionKind) -> bool {
+        self.kind == Some(kind) && self.status == Some(ConditionStatus::True)
+    }
+
+    /// Whether it is one of this kind, and false.
+    pub fn fails(&self, kind: ConditionKind) -> bool {
+        self.kind == Some(kind) && self.status == Some(ConditionStatus::False)
     }
 }
 
@@ -90,7 +137,7 @@ impl Metadata {
             let name = owner.name.take().filter(|_| owner.is_batch("Job"))?;
             return Some(JobName { name, uid: owner.uid.take() });
         }
-        let labels = self.labels.take()?;
+        let labels: Labels = serde_json::from_str(self.labels.as_ref()?.get()).ok()?;
         if let Some(name) = labels.job_name {
             return Some(JobName { name, uid: labels.controller_uid });
         }

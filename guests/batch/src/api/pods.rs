@@ -1,11 +1,10 @@
 //! Pods of Jobs: what is kept of each. 10,000 pods are 67 MB of JSON and must come to a few.
 
-use std::collections::BTreeMap;
-
 use collector_sdk::{Timestamp, time};
-use serde::Deserialize;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
-use super::objects::{Identity, JobName, Metadata, filled};
+use super::objects::{Condition, ConditionKind, Identity, JobName, Metadata, filled};
 use super::quantity::Quantity;
 
 /// A pod of a Job.
@@ -68,13 +67,14 @@ pub struct End {
 }
 
 /// Where a pod is in its life.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub enum Phase {
     Pending,
     Running,
     Succeeded,
     Failed,
     #[default]
+    #[serde(other)]
     Unknown,
 }
 
@@ -90,11 +90,6 @@ impl Phase {
             Phase::Failed => "Failed",
             Phase::Unknown => "Unknown",
         }
-    }
-
-    fn read(word: Option<&str>) -> Phase {
-        let is_it = |phase: &Phase| Some(phase.word()) == word;
-        Phase::ALL.into_iter().find(is_it).unwrap_or_default()
     }
 }
 
@@ -128,14 +123,53 @@ pub struct ContainerSpec {
 
 #[derive(Default, Deserialize)]
 struct Resources {
-    requests: Option<BTreeMap<String, Option<Quantity>>>,
-    limits: Option<BTreeMap<String, Option<Quantity>>>,
+    requests: Option<Amounts>,
+    limits: Option<Amounts>,
+}
+
+/// Amounts of resources, of those that are of use here.
+#[derive(Default)]
+struct Amounts {
+    cpu: Option<Quantity>,
+    memory: Option<Quantity>,
+    /// Whole ones and parts (MIG) alike, of every maker.
+    gpus: f64,
+}
+
+impl<'de> Deserialize<'de> for Amounts {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Amounts, D::Error> {
+        struct ByName;
+        impl<'de> Visitor<'de> for ByName {
+            type Value = Amounts;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("quantities by name")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Amounts, M::Error> {
+                let mut amounts = Amounts::default();
+                while let Some(name) = map.next_key::<String>()? {
+                    let quantity: Option<Quantity> = map.next_value()?;
+                    match name.as_str() {
+                        "cpu" => amounts.cpu = quantity,
+                        "memory" => amounts.memory = quantity,
+                        name if is_gpu(name) => {
+                            amounts.gpus += quantity.map_or(0.0, |count| count.value().unwrap_or(0.0).max(0.0))
+                        }
+                        _ => {}
+                    }
+                }
+                Ok(amounts)
+            }
+        }
+        from.deserialize_map(ByName)
+    }
 }
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Status {
-    phase: Option<String>,
+    phase: Option<Phase>,
     reason: Option<String>,
     message: Option<String>,
     #[serde(default, deserialize_with = "time::if_readable")]
@@ -143,18 +177,6 @@ struct Status {
     conditions: Option<Vec<Condition>>,
     init_container_statuses: Option<Vec<ContainerStatus>>,
     container_statuses: Option<Vec<ContainerStatus>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Condition {
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    status: Option<String>,
-    reason: Option<String>,
-    message: Option<String>,
-    #[serde(default, deserialize_with = "time::if_readable")]
-    last_transition_time: Option<Timestamp>,
 }
 
 #[derive(Default, Deserialize)]
@@ -206,20 +228,18 @@ fn read(wire: Wire) -> Option<Pod> {
     let status = wire.status.unwrap_or_default();
     let conditions = status.conditions.unwrap_or_default();
     let changed = conditions.iter().filter_map(|condition| condition.last_transition_time).max();
-    let is = |condition: &Condition, kind: &str, status: &str| {
-        condition.kind.as_deref() == Some(kind) && condition.status.as_deref() == Some(status)
-    };
-    let unscheduled = conditions.iter().find(|condition| is(condition, "PodScheduled", "False"));
+    let unscheduled = conditions.iter().find(|condition| condition.fails(ConditionKind::PodScheduled));
     let unscheduled = unscheduled.and_then(|c| filled(c.message.clone()).or(filled(c.reason.clone())));
-    let disruption = conditions.iter().find(|condition| is(condition, "DisruptionTarget", "True"));
+    let disruption = conditions.iter().find(|condition| condition.holds(ConditionKind::DisruptionTarget));
     let disruption = disruption.and_then(|c| filled(c.reason.clone()));
     let mut containers = read_containers(true, spec.init_containers, status.init_container_statuses);
-    containers.extend(read_containers(false, spec.containers, status.container_statuses));
+    containers.append(&mut read_containers(false, spec.containers, status.container_statuses));
+    containers.shrink_to_fit();
     Some(Pod {
         id: metadata.identity()?,
         job,
         node: filled(spec.node_name),
-        phase: Phase::read(status.phase.as_deref()),
+        phase: status.phase.unwrap_or_default(),
         reason: filled(status.reason),
         message: filled(status.message),
         created: metadata.creation_timestamp,
@@ -253,12 +273,13 @@ fn read_containers(
 }
 
 fn read_container(is_init: bool, spec: ContainerSpec, status: ContainerStatus) -> Container {
-    let request = |name: &str| Some(spec.resources.as_ref()?.requests.as_ref()?.get(name)?.as_ref()?.0.clone());
+    let gpus = spec.gpus();
+    let Amounts { cpu, memory, .. } = spec.resources.and_then(|resources| resources.requests).unwrap_or_default();
     Container {
         is_init,
-        cpu_request: request("cpu"),
-        memory_request: request("memory"),
-        gpus: spec.gpus(),
+        cpu_request: cpu.map(|cpu| cpu.0),
+        memory_request: memory.map(|memory| memory.0),
+        gpus,
         // The image as it was asked for; the status has it resolved, and perhaps by its digest.
         image: filled(spec.image).or(filled(status.image)),
         name: spec.name.unwrap_or_default(),
@@ -269,15 +290,11 @@ fn read_container(is_init: bool, spec: ContainerSpec, status: ContainerStatus) -
 }
 
 impl ContainerSpec {
-    /// How many GPUs it asks for: whole ones and parts (MIG) alike, of every maker.
+    /// How many GPUs it asks for.
     pub fn gpus(&self) -> f64 {
-        let Some(resources) = &self.resources else { return 0.0 };
         // A GPU's request is its limit; a template may name only one of them.
-        let count = |amounts: &Option<BTreeMap<String, Option<Quantity>>>| -> f64 {
-            let gpus = amounts.iter().flatten().filter(|(name, _)| is_gpu(name));
-            gpus.filter_map(|(_, amount)| amount.as_ref()?.value()).filter(|count| *count > 0.0).sum::<f64>() + 0.0
-        };
-        count(&resources.requests).max(count(&resources.limits)).min(GPUS_MAX)
+        let both = self.resources.iter().flat_map(|resources| [&resources.requests, &resources.limits]);
+        both.flatten().map(|amounts| amounts.gpus).fold(0.0, f64::max).min(GPUS_MAX)
     }
 }
 
@@ -286,7 +303,7 @@ const GPUS_MAX: f64 = 1e6;
 
 /// `nvidia.com/gpu`, `amd.com/gpu`, `nvidia.com/mig-1g.5gb`.
 fn is_gpu(resource: &str) -> bool {
-    resource.ends_with("/gpu") || resource.contains("/mig-")
+    resource.split_once('/').is_some_and(|(_, kind)| kind == "gpu" || kind.starts_with("mig-"))
 }
 
 impl From<WireState> for State {

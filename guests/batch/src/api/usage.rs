@@ -6,7 +6,6 @@ use collector_sdk::kubernetes::{self, Resource};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
-use super::objects::Metadata;
 use super::quantity::Quantity;
 use super::{Settings, list};
 
@@ -83,8 +82,14 @@ struct MetricsRow(Option<PodUsage>);
 
 #[derive(Deserialize)]
 struct WireMetrics {
-    metadata: Option<Metadata>,
+    metadata: Option<Named>,
     containers: Option<Vec<WireContainer>>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    name: Option<String>,
+    namespace: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -110,10 +115,10 @@ impl From<WireMetrics> for MetricsRow {
     fn from(wire: WireMetrics) -> MetricsRow {
         let containers = wire.containers.unwrap_or_default();
         let usages: Vec<WireUsage> = containers.into_iter().filter_map(|container| container.usage).collect();
-        let id = wire.metadata.and_then(|mut metadata| metadata.identity());
-        MetricsRow(id.map(|id| PodUsage {
-            namespace: id.namespace,
-            name: id.name,
+        let Named { name, namespace } = wire.metadata.unwrap_or(Named { name: None, namespace: None });
+        MetricsRow(name.filter(|name| !name.is_empty()).map(|name| PodUsage {
+            namespace: namespace.unwrap_or_default(),
+            name,
             cpu_cores: add_up(usages.iter().map(|usage| usage.cpu)),
             memory_bytes: add_up(usages.iter().map(|usage| usage.memory)),
             ..PodUsage::default()
@@ -168,9 +173,12 @@ struct Disk {
 
 /// The pod's default interface stands beside the list of all of them.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct SummaryNetwork {
-    #[serde(flatten)]
-    default: Network,
+    rx_bytes: Option<f64>,
+    tx_bytes: Option<f64>,
+    rx_errors: Option<f64>,
+    tx_errors: Option<f64>,
     interfaces: Option<Vec<Network>>,
 }
 
@@ -190,9 +198,9 @@ fn read_network(network: SummaryNetwork) -> Network {
     let all = network.interfaces.unwrap_or_default();
     let or_all = |own: Option<f64>, of: fn(&Network) -> Option<f64>| own.or_else(|| add_up(all.iter().map(of)));
     Network {
-        rx_bytes: or_all(network.default.rx_bytes, |network| network.rx_bytes),
-        tx_bytes: or_all(network.default.tx_bytes, |network| network.tx_bytes),
-        rx_errors: or_all(network.default.rx_errors, |network| network.rx_errors),
-        tx_errors: or_all(network.default.tx_errors, |network| network.tx_errors),
+        rx_bytes: or_all(network.rx_bytes, |network| network.rx_bytes),
+        tx_bytes: or_all(network.tx_bytes, |network| network.tx_bytes),
+        rx_errors: or_all(network.rx_errors, |network| network.rx_errors),
+        tx_errors: or_all(network.tx_errors, |network| network.tx_errors),
     }
 }

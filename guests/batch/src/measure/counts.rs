@@ -1,13 +1,15 @@
 //! Counting jobs and pods: how many ran, ended, failed, wait, restart.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use collector_sdk::workloads::Ending;
+use collector_sdk::workloads::{Ending, JobRun};
 
 use super::Picture;
 use super::causes::{find_oom_kill, find_pod_end, is_crash_looping};
 use super::runs::name_run;
 use super::tags::{Group, Tags};
+use crate::api::Memory;
 use crate::api::pods::{Phase, Pod, State};
 
 /// The figures of one group of jobs.
@@ -39,54 +41,66 @@ pub const CONTAINER_STATES: [&str; 3] = ["waiting", "running", "terminated"];
 
 pub type Table<K> = BTreeMap<K, Counts>;
 
-/// The figures under each set of tags, and the totals of pods.
-pub fn count(picture: &Picture<'_>) -> (Table<Tags>, Totals) {
-    let mut by_group: Table<Group> = BTreeMap::new();
-    count_runs(picture, &mut by_group);
-    count_cron_jobs(picture, &mut by_group);
-    let totals = count_pods(picture, &mut by_group);
-    let mut table: Table<Tags> = BTreeMap::new();
-    for (group, counts) in by_group {
-        table.entry(picture.budget.find_tags(&group)).or_default().join(&counts);
+/// Figures by namespace and CronJob, as the cluster calls them.
+type Tally<'a> = HashMap<(&'a str, Option<&'a str>), Counts>;
+
+/// The figures of each group, and the totals of pods.
+pub fn count(picture: &Picture<'_>) -> (Table<Group>, Totals) {
+    let mut tally = Tally::new();
+    let window = picture.window();
+    count_runs(&window, &mut tally);
+    count_jobs(picture, &mut tally);
+    count_cron_jobs(picture, &mut tally);
+    let totals = count_pods(picture, &window, &mut tally);
+    let mut table = Table::new();
+    for ((namespace, schedule), counts) in tally {
+        table.entry(Group::new(namespace, schedule)).or_insert_with(Counts::default).join(&counts);
     }
     (table, totals)
 }
 
-/// Jobs of each group, by which the budget of tags goes: those that ran in the window and those that run.
-pub fn count_jobs(picture: &Picture<'_>) -> BTreeMap<Group, usize> {
-    let mut by_group: Table<Group> = BTreeMap::new();
-    count_runs(picture, &mut by_group);
-    count_cron_jobs(picture, &mut by_group);
-    for pod in picture.pods() {
-        by_group.entry(picture.group_of(pod)).or_default();
+/// Jobs of each group that there is, by which the budget of tags goes: those that ran in the window and those that run.
+pub fn count_all_jobs(table: &Table<Group>, memory: &Memory) -> BTreeMap<Group, usize> {
+    let sum = |c: &Counts| c.succeeded_jobs.saturating_add(c.failed_jobs).saturating_add(c.active_jobs);
+    let mut jobs: BTreeMap<Group, usize> = table.iter().map(|(group, counts)| (group.clone(), sum(counts))).collect();
+    for failure in &memory.failures {
+        jobs.entry(Group::new(&failure.project, failure.schedule.as_deref())).or_default();
     }
-    for failure in &picture.memory.failures {
-        by_group.entry(Group::new(&failure.project, failure.schedule.as_deref())).or_default();
-    }
-    let sum = |c: Counts| c.succeeded_jobs.saturating_add(c.failed_jobs).saturating_add(c.active_jobs);
-    by_group.into_iter().map(|(group, counts)| (group, sum(counts))).collect()
+    jobs
 }
 
-fn count_runs(picture: &Picture<'_>, table: &mut Table<Group>) {
-    for run in picture.window() {
-        let counts = table.entry(Group::new(&run.project, run.schedule.as_deref())).or_default();
+/// The figures under each set of tags.
+pub fn sum_by_tags(picture: &Picture<'_>) -> Table<Tags> {
+    let mut table = Table::new();
+    for (group, counts) in &picture.counts {
+        table.entry(picture.budget.find_tags(group)).or_insert_with(Counts::default).join(counts);
+    }
+    table
+}
+
+fn count_runs<'a>(window: &[&'a JobRun], tally: &mut Tally<'a>) {
+    for run in window {
+        let counts = tally.entry((&run.project, run.schedule.as_deref())).or_default();
         match run.ending {
             Ending::Succeeded => add(&mut counts.succeeded_jobs),
             Ending::Failed => add(&mut counts.failed_jobs),
         }
     }
+}
+
+fn count_jobs<'a>(picture: &Picture<'a>, tally: &mut Tally<'a>) {
     for job in picture.cluster.jobs.iter().flatten() {
-        let counts = table.entry(Group::new(&job.id.namespace, job.schedule.as_deref())).or_default();
+        let counts = tally.entry((&job.id.namespace, job.schedule.as_deref())).or_default();
         if job.is_active {
             add(&mut counts.active_jobs);
         }
     }
 }
 
-fn count_cron_jobs(picture: &Picture<'_>, table: &mut Table<Group>) {
+fn count_cron_jobs<'a>(picture: &Picture<'a>, tally: &mut Tally<'a>) {
     const HOUR_SECONDS: f64 = 3600.0;
     for cron_job in picture.cluster.cron_jobs.iter().flatten() {
-        let counts = table.entry(Group::new(&cron_job.id.namespace, Some(&cron_job.id.name))).or_default();
+        let counts = tally.entry((&cron_job.id.namespace, Some(&cron_job.id.name))).or_default();
         add(&mut counts.cron_jobs);
         if cron_job.is_suspended {
             add(&mut counts.suspended_cron_jobs);
@@ -105,13 +119,13 @@ pub struct Totals {
     pub unended: usize,
 }
 
-fn count_pods(picture: &Picture<'_>, table: &mut Table<Group>) -> Totals {
+fn count_pods<'a>(picture: &Picture<'a>, window: &[&'a JobRun], tally: &mut Tally<'a>) -> Totals {
     let mut unended = 0;
     // Jobs of which a pod tells how they ended, by the identity of the run or by name.
-    let (mut succeeded_jobs, mut failed_jobs) = (BTreeSet::new(), BTreeSet::new());
-    let (mut failed, mut oom_killed) = (BTreeSet::new(), BTreeSet::new());
+    let (mut succeeded_jobs, mut failed_jobs) = (HashSet::new(), HashSet::new());
+    let (mut failed, mut oom_killed) = (HashSet::new(), HashSet::new());
     for pod in picture.pods() {
-        let counts = table.entry(picture.group_of(pod)).or_default();
+        let counts = tally.entry(picture.find_origin(pod)).or_default();
         let run_id = picture.owners.find_run_id(&pod.id.namespace, &pod.job);
         count_state(pod, counts);
         match pod.phase {
@@ -122,14 +136,14 @@ fn count_pods(picture: &Picture<'_>, table: &mut Table<Group>) -> Totals {
                 }
             }
             Phase::Failed => {
-                failed_jobs.extend(run_id);
+                failed_jobs.extend(run_id.map(Cow::Borrowed));
                 if picture.is_in_window(find_pod_end(pod)) && failed.insert(pod.id.uid.as_str()) {
                     add(&mut counts.failed_pods);
                 }
             }
             Phase::Pending | Phase::Running | Phase::Unknown => {
                 // It may yet show how it ends.
-                failed_jobs.extend(run_id);
+                failed_jobs.extend(run_id.map(Cow::Borrowed));
                 add(&mut unended);
             }
         }
@@ -138,16 +152,16 @@ fn count_pods(picture: &Picture<'_>, table: &mut Table<Group>) -> Totals {
             add(&mut counts.oom_killed_pods);
         }
     }
-    let there: BTreeSet<&str> = picture.pods().iter().map(|pod| pod.id.uid.as_str()).collect();
+    let there: HashSet<&str> = picture.pods().iter().map(|pod| pod.id.uid.as_str()).collect();
     for failure in picture.memory.failures.iter().filter(|failure| failure.at >= picture.since) {
-        let counts = table.entry(Group::new(&failure.project, failure.schedule.as_deref())).or_default();
+        let counts = tally.entry((&failure.project, failure.schedule.as_deref())).or_default();
         let pod = failure.id.split('/').next().unwrap_or_default();
         // A pod that did not get on, or that nobody saw, is gone because its Job failed.
         let went_with_its_job = failure.job_ending == Some(Ending::Failed) && !there.contains(pod);
         let is_failed_pod = failure.phase.as_deref() == Some(Phase::Failed.word()) || went_with_its_job;
         if is_failed_pod {
-            failed_jobs.extend(failure.run_id.clone());
-            failed_jobs.insert(name_run(&failure.project, &failure.job));
+            failed_jobs.extend(failure.run_id.as_deref().map(Cow::Borrowed));
+            failed_jobs.insert(name_run(&failure.project, &failure.job).into());
             if failed.insert(pod) {
                 add(&mut counts.failed_pods);
             }
@@ -157,15 +171,15 @@ fn count_pods(picture: &Picture<'_>, table: &mut Table<Group>) -> Totals {
         }
     }
     // Pods go with their Jobs, or before them. How many pods such a Job needed nobody knows: one counts.
-    for run in picture.window() {
-        let counts = table.entry(Group::new(&run.project, run.schedule.as_deref())).or_default();
+    for run in window {
+        let counts = tally.entry((&run.project, run.schedule.as_deref())).or_default();
         match run.ending {
-            Ending::Succeeded if succeeded_jobs.insert(run.id.clone()) => add(&mut counts.succeeded_pods),
-            Ending::Failed if failed_jobs.insert(run.id.clone()) => add(&mut counts.failed_pods),
+            Ending::Succeeded if !succeeded_jobs.contains(run.id.as_str()) => add(&mut counts.succeeded_pods),
+            Ending::Failed if !failed_jobs.contains(run.id.as_str()) => add(&mut counts.failed_pods),
             Ending::Succeeded | Ending::Failed => {}
         }
     }
-    let sum = |of: fn(&Counts) -> usize| table.values().fold(0_usize, |sum, counts| sum.saturating_add(of(counts)));
+    let sum = |of: fn(&Counts) -> usize| tally.values().fold(0_usize, |sum, counts| sum.saturating_add(of(counts)));
     Totals { succeeded: sum(|counts| counts.succeeded_pods), failed: sum(|counts| counts.failed_pods), unended }
 }
 

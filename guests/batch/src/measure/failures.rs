@@ -1,6 +1,7 @@
 //! What is reported of each failure, which of them are news, and whose logs are worth asking for.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 
 use collector_sdk::workloads::{Ending, Failure, JobRun};
 
@@ -21,11 +22,11 @@ pub struct Seen {
 }
 
 /// The failures that the cluster shows: one for each pod that failed or does not get on, and one for each job that failed and of
-/// which no pod is known to have.
+/// which no pod is known to have. Of the events, only what they say of these is kept.
 ///
 /// An id is the pod's UID, a slash, and what tells this failure of the pod from others.
-pub fn find_failures(picture: &Picture<'_>) -> Vec<Seen> {
-    let endings = list_endings(picture.ended.iter().chain(&picture.memory.runs));
+pub fn find_failures(picture: &Picture<'_>, events: Vec<Event>) -> Vec<Seen> {
+    let endings = list_endings(picture.runs());
     let pending_since = picture.now.checked_sub(picture.settings.pending).unwrap_or(collector_sdk::Timestamp::MIN);
     let around = |pod: &Pod| {
         let deadline = picture.owners.find_deadline(&pod.id.namespace, &pod.job);
@@ -33,26 +34,29 @@ pub fn find_failures(picture: &Picture<'_>) -> Vec<Seen> {
     };
     let failing: Vec<(&Pod, Cause<'_>)> =
         picture.pods().iter().filter_map(|pod| Some((pod, find_cause(pod, around(pod))?))).collect();
-    let events = select_events(picture, failing.iter().map(|(pod, _)| *pod));
-    let mut seen: Vec<Seen> = failing
-        .into_iter()
-        .map(|(pod, cause)| {
-            let run_id = picture.owners.find_run_id(&pod.id.namespace, &pod.job);
-            let job_ending = run_id.as_deref().and_then(|id| endings.get(id).copied());
-            let log = cause.life.map(|life| LogOf {
-                namespace: pod.id.namespace.clone(),
-                pod: pod.id.name.clone(),
-                container: life.container.name.clone(),
-                previous: life.is_previous,
-            });
-            let events = events.get(pod.id.uid.as_str()).map(|events| write_events(events));
-            let schedule = picture.owners.find_schedule(&pod.id.namespace, &pod.job);
-            let failure = Failure { run_id, schedule, events, job_ending, ..describe(picture, pod, cause) };
-            Seen { failure, log }
-        })
-        .collect();
-    seen.extend(find_bare_failures(picture, &seen).into_iter().map(|failure| Seen { failure, log: None }));
-    seen
+    let pods: Vec<&Pod> = failing.iter().map(|(pod, _)| *pod).collect();
+    let bare = find_bare_runs(picture, &pods);
+    let (of_pods, of_runs) = (tell_of_pods(&events, &pods), tell_of_runs(&events, &bare));
+    drop(events);
+
+    let of_pod = |((pod, cause), events): ((&Pod, Cause<'_>), Option<String>)| {
+        let run_id = picture.owners.find_run_id(&pod.id.namespace, &pod.job);
+        let job_ending = run_id.and_then(|id| endings.get(id).copied());
+        let log = cause.life.map(|life| LogOf {
+            namespace: pod.id.namespace.clone(),
+            pod: pod.id.name.clone(),
+            container: life.container.name.clone(),
+            previous: life.is_previous,
+        });
+        let failure = Failure { events, job_ending, ..describe(picture, pod, cause) };
+        Seen { failure, log }
+    };
+    let of_run = |(run, events): (&JobRun, Option<String>)| {
+        let failure = Failure { events, ..describe_bare(picture, run) };
+        Seen { failure, log: None }
+    };
+    let of_pods = failing.into_iter().zip(of_pods).map(of_pod);
+    of_pods.chain(bare.into_iter().zip(of_runs).map(of_run)).collect()
 }
 
 /// The ids, in order.
@@ -62,10 +66,17 @@ pub fn list_ids(seen: &[Seen]) -> Vec<String> {
 
 /// What the host does not know yet: failures, and how the jobs of others ended. Newest first.
 pub fn select_news(picture: &Picture<'_>, seen: Vec<Seen>, known: &[bool]) -> Vec<Seen> {
-    let remembered: BTreeMap<&str, Option<Ending>> =
+    let remembered: HashMap<&str, Option<Ending>> =
         picture.memory.failures.iter().map(|failure| (failure.id.as_str(), failure.job_ending)).collect();
-    let endings = list_endings(picture.ended.iter().chain(&picture.memory.runs));
-    let ids: BTreeSet<String> = list_ids(&seen).into_iter().collect();
+    let endings = list_endings(picture.runs());
+    let ids: HashSet<&str> = seen.iter().map(|seen| seen.failure.id.as_str()).collect();
+    // Of pods that are gone, the jobs may have ended since.
+    let have_ended = picture.memory.failures.iter().filter_map(|failure| {
+        let ending = failure.run_id.as_deref().and_then(|id| endings.get(id).copied());
+        let is_news = failure.job_ending.is_none() && ending.is_some() && !ids.contains(failure.id.as_str());
+        is_news.then(|| Seen { failure: Failure { job_ending: ending, ..failure.clone() }, log: None })
+    });
+    let have_ended: Vec<Seen> = have_ended.collect();
 
     let is_old = |failure: &Failure| remembered.get(failure.id.as_str()) == Some(&failure.job_ending);
     let known = known.iter().copied().chain(std::iter::repeat(false));
@@ -78,12 +89,7 @@ pub fn select_news(picture: &Picture<'_>, seen: Vec<Seen>, known: &[bool]) -> Ve
             false => Some(seen),
         })
         .collect();
-    for failure in &picture.memory.failures {
-        let ending = failure.run_id.as_deref().and_then(|id| endings.get(id).copied());
-        if failure.job_ending.is_none() && ending.is_some() && !ids.contains(&failure.id) {
-            news.push(Seen { failure: Failure { job_ending: ending, ..failure.clone() }, log: None });
-        }
-    }
+    news.extend(have_ended);
     news.sort_by(|a, b| b.failure.at.cmp(&a.failure.at).then_with(|| a.failure.id.cmp(&b.failure.id)));
     news
 }
@@ -112,9 +118,9 @@ fn describe(picture: &Picture<'_>, pod: &Pod, cause: Cause<'_>) -> Failure {
     let shown = cause.container.or_else(|| pod.containers.iter().find(|container| !container.is_init));
     Failure {
         id: format!("{}/{}", pod.id.uid, cause.mark),
-        run_id: None,
+        run_id: picture.owners.find_run_id(&pod.id.namespace, &pod.job).map(str::to_owned),
         job: pod.job.name.clone(),
-        schedule: None,
+        schedule: picture.owners.find_schedule(&pod.id.namespace, &pod.job).map(str::to_owned),
         project: pod.id.namespace.clone(),
         failure_type: cause.kind,
         phase: Some(pod.phase.word().to_owned()),
@@ -143,23 +149,28 @@ fn count_gpus(containers: &[Container]) -> f64 {
 
 /// Jobs that failed and took their pods with them: the Job controller deletes those that still run when a Job is out of time, or,
 /// where containers are started anew in their pod (`restartPolicy: OnFailure`), out of retries.
-fn find_bare_failures(picture: &Picture<'_>, seen: &[Seen]) -> Vec<Failure> {
+fn find_bare_runs<'a>(picture: &'a Picture<'_>, failing: &[&'a Pod]) -> Vec<&'a JobRun> {
     if picture.cluster.pods.is_err() {
         return Vec::new();
     }
-    let known = seen.iter().map(|seen| &seen.failure).chain(&picture.memory.failures);
-    let ids = |failure: &Failure| [failure.run_id.clone(), Some(name_run(&failure.project, &failure.job))];
-    let mut explained: BTreeSet<String> = known.flat_map(ids).flatten().collect();
+    let run_id = |pod: &'a Pod| picture.owners.find_run_id(&pod.id.namespace, &pod.job).map(Cow::Borrowed);
+    let mut explained: HashSet<Cow<'_, str>> = HashSet::new();
+    for pod in failing {
+        explained.extend(run_id(pod));
+        explained.insert(name_run(&pod.id.namespace, &pod.job.name).into());
+    }
+    for failure in &picture.memory.failures {
+        explained.extend(failure.run_id.as_deref().map(Cow::Borrowed));
+        explained.insert(name_run(&failure.project, &failure.job).into());
+    }
     // A pod that has not ended may yet show how it fails.
     let unended = picture.pods().iter().filter(|pod| !matches!(pod.phase, Phase::Succeeded | Phase::Failed));
-    explained.extend(unended.filter_map(|pod| picture.owners.find_run_id(&pod.id.namespace, &pod.job)));
-    let is_bare = |run: &&JobRun| run.ending == Ending::Failed && !explained.contains(&run.id);
-    let bare: Vec<&JobRun> = picture.ended.iter().filter(is_bare).collect();
-    let events = select_events_of_jobs(picture, &bare);
-    bare.into_iter().map(|run| describe_bare(picture, run, &events)).collect()
+    explained.extend(unended.filter_map(run_id));
+    let is_bare = |run: &&JobRun| run.ending == Ending::Failed && !explained.contains(run.id.as_str());
+    picture.ended().filter(is_bare).collect()
 }
 
-fn describe_bare(picture: &Picture<'_>, run: &JobRun, events: &BTreeMap<(&str, &str), Vec<&Event>>) -> Failure {
+fn describe_bare(picture: &Picture<'_>, run: &JobRun) -> Failure {
     let kind = run.reason.clone().unwrap_or_else(|| "Error".to_owned());
     Failure {
         id: format!("{}/{kind}", run.id),
@@ -176,7 +187,7 @@ fn describe_bare(picture: &Picture<'_>, run: &JobRun, events: &BTreeMap<(&str, &
         image: run.image.clone(),
         message: picture.owners.find_end_message(&run.id),
         logs: None,
-        events: events.get(&(&*run.project, &*run.job)).map(|events| write_events(events)),
+        events: None,
         gpus: run.gpus,
         cpu_request: None,
         memory_request: None,
@@ -184,19 +195,16 @@ fn describe_bare(picture: &Picture<'_>, run: &JobRun, events: &BTreeMap<(&str, &
     }
 }
 
-/// The events of these jobs and of their pods, by namespace and name. A pod is called by its Job's name, perhaps an index, and five
-/// letters.
-fn select_events_of_jobs<'a>(
-    picture: &'a Picture<'_>,
-    runs: &[&'a JobRun],
-) -> BTreeMap<(&'a str, &'a str), Vec<&'a Event>> {
-    let mut by_job: BTreeMap<(&str, &str), Vec<&Event>> =
-        runs.iter().map(|run| ((&*run.project, &*run.job), Vec::new())).collect();
-    if by_job.is_empty() {
-        return by_job;
+/// What the events say of these jobs and of their pods, by namespace and name. A pod is called by its Job's name, perhaps an index,
+/// and five letters.
+fn tell_of_runs(events: &[Event], runs: &[&JobRun]) -> Vec<Option<String>> {
+    if runs.is_empty() {
+        return Vec::new();
     }
-    for event in picture.cluster.events.iter().flatten().filter(|event| event.about != Kind::CronJob) {
-        let shorter = |name: &'a str| name.rsplit_once('-').map(|(head, _)| head);
+    let mut by_job: HashMap<(&str, &str), Vec<&Event>> =
+        runs.iter().map(|run| ((&*run.project, &*run.job), Vec::new())).collect();
+    for event in events.iter().filter(|event| event.about != Kind::CronJob) {
+        let shorter = |name| str::rsplit_once(name, '-').map(|(head, _)| head);
         let whole = Some(&*event.name).filter(|_| event.about == Kind::Job);
         let of_pod = Some(&*event.name).filter(|_| event.about == Kind::Pod).and_then(shorter);
         let names = [whole, of_pod, of_pod.and_then(shorter)];
@@ -205,33 +213,25 @@ fn select_events_of_jobs<'a>(
             events.push(event);
         }
     }
-    by_job.retain(|_, events| !events.is_empty());
-    by_job
+    runs.iter().map(|run| write_events(by_job.get(&(&*run.project, &*run.job))?)).collect()
 }
 
-/// The events of these pods, by the pods' UIDs.
-fn select_events<'a>(
-    picture: &'a Picture<'_>,
-    pods: impl Iterator<Item = &'a Pod>,
-) -> BTreeMap<&'a str, Vec<&'a Event>> {
-    let mut by_uid: BTreeMap<&str, Vec<&Event>> = BTreeMap::new();
-    let mut by_name: BTreeMap<(&str, &str), &str> = BTreeMap::new();
-    for pod in pods {
-        by_uid.insert(&pod.id.uid, Vec::new());
-        by_name.insert((&pod.id.namespace, &pod.id.name), &pod.id.uid);
-    }
-    for event in picture.cluster.events.iter().flatten().filter(|event| event.about == Kind::Pod) {
-        let uid = event.uid.as_deref().or_else(|| by_name.get(&(&*event.namespace, &*event.name)).copied());
+/// What the events say of these pods.
+fn tell_of_pods(events: &[Event], pods: &[&Pod]) -> Vec<Option<String>> {
+    let mut by_uid: HashMap<&str, Vec<&Event>> = pods.iter().map(|pod| (&*pod.id.uid, Vec::new())).collect();
+    let uids: HashMap<(&str, &str), &str> =
+        pods.iter().map(|pod| ((&*pod.id.namespace, &*pod.id.name), &*pod.id.uid)).collect();
+    for event in events.iter().filter(|event| event.about == Kind::Pod) {
+        let uid = event.uid.as_deref().or_else(|| uids.get(&(&*event.namespace, &*event.name)).copied());
         if let Some(events) = uid.and_then(|uid| by_uid.get_mut(uid)) {
             events.push(event);
         }
     }
-    by_uid.retain(|_, events| !events.is_empty());
-    by_uid
+    pods.iter().map(|pod| write_events(by_uid.get(&*pod.id.uid)?)).collect()
 }
 
-/// The newest of them, in the order in which they happened, a line each.
-fn write_events(events: &[&Event]) -> String {
+/// The newest of them, in the order in which they happened, a line each; none where there are none.
+fn write_events(events: &[&Event]) -> Option<String> {
     const LINES_MAX: usize = 10;
     let mut events = events.to_vec();
     events.sort_by_key(|event| event.at);
@@ -239,5 +239,5 @@ fn write_events(events: &[&Event]) -> String {
     // A page boundary may repeat one.
     lines.dedup();
     let newest = lines.len().saturating_sub(LINES_MAX);
-    lines.split_off(newest).join("\n")
+    (!lines.is_empty()).then(|| lines.split_off(newest).join("\n"))
 }

@@ -3,7 +3,7 @@
 use collector_sdk::{Sheet, log};
 
 use super::Picture;
-use super::counts::{CONTAINER_STATES, Counts, PENDING, Table, Totals, count};
+use super::counts::{CONTAINER_STATES, Counts, PENDING, Table, Totals, sum_by_tags};
 use super::tags::Tags;
 use crate::api::Cluster;
 use crate::api::pods::Phase;
@@ -37,7 +37,7 @@ const OF_PODS: [Figure; 4] = [
 
 /// A point or a gap for every series but those of usage.
 pub fn measure_counts(picture: &Picture<'_>) -> Sheet {
-    let (mut table, totals) = count(picture);
+    let mut table = sum_by_tags(picture);
     if picture.budget.folded > 0 {
         let folded = picture.budget.folded;
         log::warn(format!("{folded} CronJobs beyond max_cronjobs are summed under kube_cronjob:other"));
@@ -46,7 +46,7 @@ pub fn measure_counts(picture: &Picture<'_>) -> Sheet {
     let mut sheet = Sheet::default();
     say_jobs(&mut sheet, picture, &table);
     say_pods(&mut sheet, picture, &table);
-    say_ended_pods(&mut sheet, picture, &table, totals);
+    say_ended_pods(&mut sheet, picture, &table);
     match &picture.cluster.cron_jobs {
         Ok(_) => {
             table.retain(|_, counts| counts.cron_jobs > 0);
@@ -59,7 +59,7 @@ pub fn measure_counts(picture: &Picture<'_>) -> Sheet {
 
 /// A job that ended and is gone may be known by its events alone: without events, figures of the window could lack some.
 fn say_jobs(sheet: &mut Sheet, picture: &Picture<'_>, table: &Table<Tags>) {
-    match (&picture.cluster.jobs, &picture.cluster.events) {
+    match (&picture.cluster.jobs, &picture.events) {
         (Err(fault), _) => sheet.lost(&[RUN, SUCCEEDED, FAILED, ACTIVE], fault),
         (Ok(_), Err(fault)) => {
             sheet.lost(&[RUN, SUCCEEDED, FAILED], fault);
@@ -90,10 +90,10 @@ fn say_pods(sheet: &mut Sheet, picture: &Picture<'_>, table: &Table<Tags>) {
 }
 
 /// Where Jobs or events are missing, nobody knows of the pods that went with a Job.
-fn say_ended_pods(sheet: &mut Sheet, picture: &Picture<'_>, table: &Table<Tags>, totals: Totals) {
-    let Cluster { pods, jobs, events, .. } = picture.cluster;
-    if let Some(fault) = [pods.as_ref().err(), jobs.as_ref().err(), events.as_ref().err()].into_iter().flatten().next()
-    {
+fn say_ended_pods(sheet: &mut Sheet, picture: &Picture<'_>, table: &Table<Tags>) {
+    let Cluster { pods, jobs, .. } = picture.cluster;
+    let faults = [pods.as_ref().err(), jobs.as_ref().err(), picture.events.as_ref().err()];
+    if let Some(fault) = faults.into_iter().flatten().next() {
         let series = OF_ENDED_PODS.map(|(series, _)| series);
         sheet.lost(&[&series[..], &[SUCCESS_RATE, FAILURE_RATE]].concat(), fault);
         return;
@@ -101,7 +101,7 @@ fn say_ended_pods(sheet: &mut Sheet, picture: &Picture<'_>, table: &Table<Tags>,
     for (series, value) in OF_ENDED_PODS {
         say(sheet, series, table, value);
     }
-    let Totals { succeeded, failed, unended } = totals;
+    let Totals { succeeded, failed, unended } = picture.totals;
     let all = succeeded.saturating_add(failed).saturating_add(unended);
     let share = |part: usize| (all > 0).then(|| 100.0 * as_value(part) / as_value(all));
     sheet.put_or_gap(SUCCESS_RATE, share(succeeded), "there is no pod of a Job, and none ended in the window");

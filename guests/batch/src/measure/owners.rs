@@ -1,6 +1,6 @@
 //! Which CronJob a Job or a pod is of, also when the Job is gone.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use collector_sdk::Timestamp;
 use collector_sdk::workloads::{Ending, JobRun};
@@ -12,9 +12,9 @@ use crate::api::{Cluster, Memory};
 /// The Jobs that the cluster lists, and those that the host remembers.
 #[derive(Debug)]
 pub struct Owners<'a> {
-    by_uid: BTreeMap<&'a str, &'a Job>,
-    by_name: BTreeMap<(&'a str, &'a str), &'a Job>,
-    remembered: BTreeMap<&'a str, &'a JobRun>,
+    by_uid: HashMap<&'a str, &'a Job>,
+    by_name: HashMap<(&'a str, &'a str), &'a Job>,
+    remembered: HashMap<&'a str, &'a JobRun>,
 }
 
 impl<'a> Owners<'a> {
@@ -45,20 +45,25 @@ impl<'a> Owners<'a> {
         self.by_uid.contains_key(uid)
     }
 
+    /// The run of this identity, as the host remembers it.
+    pub fn find_remembered(&self, id: &str) -> Option<&'a JobRun> {
+        self.remembered.get(id).copied()
+    }
+
     /// The CronJob of a pod's Job.
-    pub fn find_schedule(&self, namespace: &str, job: &JobName) -> Option<String> {
+    pub fn find_schedule(&self, namespace: &str, job: &'a JobName) -> Option<&'a str> {
         if let Some(job) = self.find_job(namespace, job) {
-            return job.schedule.clone();
+            return job.schedule.as_deref();
         }
-        match job.uid.as_ref().and_then(|uid| self.remembered.get(uid.as_str())) {
-            Some(run) => run.schedule.clone(),
+        match job.uid.as_ref().and_then(|uid| self.find_remembered(uid)) {
+            Some(run) => run.schedule.as_deref(),
             None => guess_schedule(&job.name),
         }
     }
 
     /// The identity of a pod's Job: as the pod says, or else as the Job of this name does.
-    pub fn find_run_id(&self, namespace: &str, job: &JobName) -> Option<String> {
-        job.uid.clone().or_else(|| Some(self.find_job(namespace, job)?.id.uid.clone()))
+    pub fn find_run_id(&self, namespace: &str, job: &'a JobName) -> Option<&'a str> {
+        job.uid.as_deref().or_else(|| Some(&self.find_job(namespace, job)?.id.uid))
     }
 
     /// What the cluster says of a Job's end.
@@ -73,14 +78,14 @@ impl<'a> Owners<'a> {
 }
 
 /// How runs ended, by their identity.
-pub fn list_endings<'a>(runs: impl IntoIterator<Item = &'a JobRun>) -> BTreeMap<&'a str, Ending> {
+pub fn list_endings<'a>(runs: impl IntoIterator<Item = &'a JobRun>) -> HashMap<&'a str, Ending> {
     runs.into_iter().map(|run| (run.id.as_str(), run.ending)).collect()
 }
 
 /// The CronJob that a Job's name tells of: it calls its Jobs by its own name and the minute since 1970. The rule is the one of
 /// Datadog's agent (`-\d{4,10}$`), so that both give the same tag.
-pub fn guess_schedule(job: &str) -> Option<String> {
+pub fn guess_schedule(job: &str) -> Option<&str> {
     let (schedule, minute) = job.rsplit_once('-')?;
     let is_minute = (4..=10).contains(&minute.len()) && minute.bytes().all(|b| b.is_ascii_digit());
-    (is_minute && !schedule.is_empty()).then(|| schedule.to_owned())
+    (is_minute && !schedule.is_empty()).then_some(schedule)
 }

@@ -118,7 +118,7 @@ fn a_jobs_name_tells_its_cron_job_as_datadog_reads_it() {
         ("-12345", None),
         ("sync-2935506o", None),
     ] {
-        assert_eq!(guess_schedule(job).as_deref(), schedule, "{job}");
+        assert_eq!(guess_schedule(job), schedule, "{job}");
     }
 }
 
@@ -127,14 +127,14 @@ fn a_window_is_closed_at_its_old_end_and_holds_each_run_once() {
     let run = |id: &str, ended: &str| {
         let event = json!({"involvedObject": {"kind": "Job", "name": "j", "namespace": "n", "uid": id}, "reason": "Completed", "lastTimestamp": ended});
         let row: crate::api::events::Row = serde_json::from_value(event).unwrap();
-        let cluster =
-            Cluster { pods: Ok(vec![]), jobs: Ok(vec![]), cron_jobs: Ok(vec![]), events: Ok(vec![*row.0.unwrap()]) };
+        let cluster = Cluster { pods: Ok(vec![]), jobs: Ok(vec![]), cron_jobs: Ok(vec![]) };
         let memory = Memory::default();
-        super::runs::find_ended(&cluster, &memory, &super::Owners::of(&cluster, &memory)).remove(0)
+        let owners = super::Owners::of(&cluster, &memory);
+        super::runs::find_ended(&cluster, &[row.0.unwrap()], &memory, &owners).remove(0).into_owned()
     };
     let ended = [run("a", "2025-10-23T12:00:00Z"), run("b", "2025-10-23T11:59:59Z"), run("c", "2025-10-24T12:00:05Z")];
     let remembered = [run("a", "2025-10-23T12:00:00Z"), run("d", "2025-10-24T00:00:00Z")];
-    let window = select_window(&ended, &remembered, time("2025-10-23T12:00:00Z"));
+    let window = select_window(ended.iter().chain(&remembered), time("2025-10-23T12:00:00Z"));
     assert_eq!(window.iter().map(|run| run.id.as_str()).collect::<Vec<_>>(), ["a", "c", "d"]);
     assert!(window.iter().all(|run| run.ending == Ending::Succeeded));
 }

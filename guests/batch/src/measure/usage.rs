@@ -1,12 +1,12 @@
 //! Figures of usage: what the running pods of each group use, as far as they are measured.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap};
 
 use collector_sdk::{Fault, Reason, Sheet, log};
 
 use super::Picture;
-use super::tags::Tags;
-use crate::api::pods::Phase;
+use super::tags::{Group, Tags};
+use crate::api::pods::{Phase, Pod};
 use crate::api::{PodUsage, Usage};
 
 type Figure = (&'static str, fn(&PodUsage) -> Option<f64>);
@@ -24,7 +24,7 @@ const OF_SUMMARIES: [Figure; 5] = [
     ("batch.network.tx_errors", |pod| pod.network.tx_errors),
 ];
 
-type ByPod<'a> = BTreeMap<(&'a str, &'a str), &'a PodUsage>;
+type ByPod<'a> = HashMap<(&'a str, &'a str), &'a PodUsage>;
 
 /// A point or a gap for every series of usage. Where `metrics.k8s.io` has no CPU and memory of a pod, the summaries may.
 pub fn measure_usage(picture: &Picture<'_>, usage: &Usage) -> Sheet {
@@ -35,6 +35,7 @@ pub fn measure_usage(picture: &Picture<'_>, usage: &Usage) -> Sheet {
         all.iter().for_each(|(series, _)| sheet.gap(series, fault.message.clone()));
         return sheet;
     }
+    let running = group_running(picture);
     let sources = [&usage.metrics, &usage.summaries].map(|source| source.as_deref().map(index));
     let [metrics, summaries] = sources;
     match (&metrics, &summaries) {
@@ -48,11 +49,11 @@ pub fn measure_usage(picture: &Picture<'_>, usage: &Usage) -> Sheet {
                 log::info(format!("CPU and memory are taken from the kubelets: {fault}"));
             }
             let both: Vec<&ByPod<'_>> = [&metrics, &summaries].into_iter().flatten().collect();
-            say(&mut sheet, picture, &OF_BOTH, &both);
+            say(&mut sheet, &running, &OF_BOTH, &both);
         }
     }
     match &summaries {
-        Ok(pods) => say(&mut sheet, picture, &OF_SUMMARIES, &[pods]),
+        Ok(pods) => say(&mut sheet, &running, &OF_SUMMARIES, &[pods]),
         Err(fault) => lose(&mut sheet, &OF_SUMMARIES, fault),
     }
     sheet
@@ -76,34 +77,39 @@ fn is_not_granted(fault: &Fault) -> bool {
     matches!(fault.reason, Reason::NotFound | Reason::Unauthorized | Reason::Denied)
 }
 
+/// The running pods under each set of tags that there is.
+fn group_running<'a>(picture: &Picture<'a>) -> BTreeMap<Tags, Vec<&'a Pod>> {
+    let mut running: BTreeMap<Tags, Vec<&Pod>> =
+        picture.groups.keys().map(|group| (picture.budget.find_tags(group), Vec::new())).collect();
+    for pod in picture.pods().iter().filter(|pod| pod.phase == Phase::Running) {
+        let (namespace, schedule) = picture.find_origin(pod);
+        running.entry(picture.budget.find_tags(&Group::new(namespace, schedule))).or_default().push(pod);
+    }
+    running
+}
+
 /// The sum over the running pods of each group. A group of which nothing runs uses 0; one of which nothing is measured yet (the
 /// first measurement comes about a minute after the start) has no value.
-fn say(sheet: &mut Sheet, picture: &Picture<'_>, figures: &[Figure], sources: &[&ByPod<'_>]) {
-    let groups: BTreeSet<Tags> = picture.groups.keys().map(|group| picture.budget.find_tags(group)).collect();
-    let mut running: Vec<(Tags, (&str, &str))> = Vec::new();
-    for pod in picture.pods().iter().filter(|pod| pod.phase == Phase::Running) {
-        let tags = picture.budget.find_tags(&picture.group_of(pod));
-        running.push((tags, (&pod.id.namespace, &pod.id.name)));
-    }
+fn say(sheet: &mut Sheet, running: &BTreeMap<Tags, Vec<&Pod>>, figures: &[Figure], sources: &[&ByPod<'_>]) {
     for (series, of) in figures {
-        let mut sums: BTreeMap<&Tags, Option<f64>> = groups.iter().map(|tags| (tags, Some(0.0))).collect();
-        for (tags, _) in &running {
-            sums.insert(tags, None);
+        let measure =
+            |pod: &&Pod| sources.iter().find_map(|source| of(source.get(&(&*pod.id.namespace, &*pod.id.name))?));
+        let sum = |pods: &[&Pod]| match pods {
+            [] => Some(0.0),
+            pods => pods
+                .iter()
+                .filter_map(measure)
+                .fold(None, |sum, value| Some((sum.unwrap_or(0.0) + value).min(f64::MAX))),
+        };
+        let mut is_measured = false;
+        for (tags, value) in running.iter().filter_map(|(tags, pods)| Some((tags, sum(pods)?))) {
+            is_measured = true;
+            sheet.put_tagged(series, value, tags.list());
         }
-        for (tags, pod) in &running {
-            let measured = sources.iter().find_map(|source| of(source.get(pod)?));
-            if let (Some(measured), Some(sum)) = (measured, sums.get_mut(tags)) {
-                *sum = Some((sum.unwrap_or_default() + measured).min(f64::MAX));
-            }
-        }
-        let values: Vec<_> = sums.into_iter().filter_map(|(tags, sum)| Some((tags, sum?))).collect();
-        for (tags, value) in &values {
-            sheet.put_tagged(series, *value, tags.list());
-        }
-        match (values.is_empty(), running.is_empty()) {
-            (true, true) => sheet.put(series, 0.0),
-            (true, false) => sheet.gap(series, "no running pod of a Job is measured yet"),
-            (false, _) => {}
+        match is_measured {
+            true => {}
+            false if running.is_empty() => sheet.put(series, 0.0),
+            false => sheet.gap(series, "no running pod of a Job is measured yet"),
         }
     }
 }
