@@ -64,8 +64,7 @@ impl Place {
         drop(fs::remove_dir_all(&dir));
         fs::create_dir_all(&dir).expect("a folder");
         let plan = (world.plan)(address);
-        fs::write(dir.join("host.toml"), plan.clone() + &std::env::var("WORLDS_EXTRA").unwrap_or_default())
-            .expect("a configuration");
+        fs::write(dir.join("host.toml"), &plan).expect("a configuration");
         fs::write(dir.join("before.toml"), plan + "[limits]\nfuel = 100_000_000_000\n").expect("a configuration");
         let World { collector, environment, .. } = world;
         Place { dir, components: components.to_owned(), collector, environment }

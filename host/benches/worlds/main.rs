@@ -28,7 +28,7 @@ use table::Table;
 use world::World;
 
 /// Each world is run so often, after a run that compiles the component.
-const ROUNDS: usize = 1;
+const ROUNDS: usize = 3;
 
 /// Makes a world when its turn comes; it is dropped after that.
 type Make = fn() -> World;

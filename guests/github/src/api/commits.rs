@@ -32,8 +32,8 @@ const COMMITS: &str = "query Commits($owner: String!, $name: String!, $since: Gi
   }
 }";
 
-/// The commits since then, and their files.
-pub async fn list(repository: &Repository, week_start: Timestamp) -> Result<Commits, Fault> {
+/// The commits since then.
+pub async fn list(repository: &Repository, week_start: Timestamp) -> Result<Vec<ListedCommit>, Fault> {
     // GitHub doesn't say whether a commit of that very second is listed: ask for one more, and drop it here.
     let since = Timestamp::from_second(week_start.as_second().saturating_sub(1)).unwrap_or(week_start);
     let listing = Listing {
@@ -44,14 +44,19 @@ pub async fn list(repository: &Repository, week_start: Timestamp) -> Result<Comm
     };
     let mut listed = listing.read(repository).await?;
     listed.retain(|row| row.committed_date >= week_start);
+    Ok(listed)
+}
+
+/// These commits with their files.
+pub async fn add_files(repository: &Repository, listed: Vec<ListedCommit>) -> Commits {
     let files = files::list(repository, &sources(&listed)).await;
-    Ok(Commits { rows: listed.into_iter().map(|row| row.commit).collect(), files })
+    Commits { rows: listed.into_iter().map(|row| row.commit).collect(), files }
 }
 
 /// A commit with what is needed to find its files.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct ListedCommit {
+pub struct ListedCommit {
     oid: String,
     #[serde(deserialize_with = "time::required")]
     committed_date: Timestamp,

@@ -25,10 +25,7 @@ const PULL_PAGES_MAX: usize = COMMIT_PAGE_FILES / 100;
 const COMMIT_PAGE_FILES: usize = 300;
 const COMMIT_FILES_MAX: usize = 3000;
 
-/// Commits whose files take a request each; more would leave the other groups too few of an attempt's 500 requests.
-pub const LONE_COMMITS_MAX: usize = 400;
-
-const REQUESTS_AT_ONCE: usize = 3;
+const REQUESTS_AT_ONCE: usize = 4;
 
 /// Where the files of a commit can be read.
 pub struct Source<'a> {
@@ -45,8 +42,9 @@ pub struct Source<'a> {
 pub async fn list(repository: &Repository, sources: &[Source<'_>]) -> Result<BTreeSet<String>, Fault> {
     let PullFiles { mut names, read } = list_of_pulls(repository, sources).await?;
     let lone: Vec<&str> = sources.iter().map(|source| source.commit).filter(|oid| !read.contains(oid)).collect();
-    if lone.len() > LONE_COMMITS_MAX {
-        let message = format!("the files of {} commits take a request each, of {LONE_COMMITS_MAX} at most", lone.len());
+    if lone.len() > repository.left() {
+        let (commits, left) = (lone.len(), repository.left());
+        let message = format!("the files of {commits} commits take a request each, and {left} are left for them");
         return Err(Fault::new(Reason::Limit, message));
     }
     let mut listings = stream::iter(lone).map(|oid| list_of_commit(repository, oid)).buffer_unordered(REQUESTS_AT_ONCE);
@@ -134,7 +132,7 @@ async fn list_of_commit(repository: &Repository, oid: &str) -> Result<BTreeSet<S
     for number in 1.. {
         let request = repository.get(&format!("commits/{}", segment(oid)));
         let request = if number == 1 { request } else { request.query("page", number) };
-        let page = request.fetch().await?;
+        let page = repository.fetch(request).await?;
         let files = page.json::<CommitPage>()?.files;
         let (rows, before) = (files.len(), names.len());
         names.extend(files.into_iter().map(|file| file.filename));

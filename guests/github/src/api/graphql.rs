@@ -10,9 +10,6 @@ use serde_json::{Map, Value, json};
 
 use super::repository::Repository;
 
-/// A listing that goes on after so many pages goes on for ever.
-const PAGES_MAX: usize = 200;
-
 /// What GraphQL answers about the repository.
 ///
 /// # Errors
@@ -53,7 +50,7 @@ impl<R: DeserializeOwned, K: Ord> Listing<R, K> {
 
     async fn read_pages(&self, repository: &Repository, is_beyond: impl Fn(&R) -> bool) -> Result<Vec<R>, Fault> {
         let (mut rows, mut seen, mut after, mut promised) = (Vec::new(), BTreeSet::new(), None, None);
-        for _ in 0..PAGES_MAX {
+        while repository.left() > 0 {
             let mut variables = self.variables.clone();
             variables.insert("after".into(), json!(after));
             let mut answer = ask(repository, self.document, variables).await?;
@@ -76,7 +73,8 @@ impl<R: DeserializeOwned, K: Ord> Listing<R, K> {
                 None => return Ok(rows),
             }
         }
-        Err(Fault::bad_answer(format!("the listing does not end within {PAGES_MAX} pages")))
+        let message = format!("the listing does not end within {} pages", repository.allowed());
+        Err(Fault::new(Reason::Limit, message))
     }
 }
 
@@ -138,7 +136,7 @@ async fn ask(repository: &Repository, document: &str, mut variables: Map<String,
     variables.insert("owner".into(), json!(repository.owner));
     variables.insert("name".into(), json!(repository.name));
     let request = Request::post("github", "/graphql").json(&json!({"query": document, "variables": variables}));
-    request.repeatable().fetch().await?.json::<Answer>()?.into_repository(&repository.full_name())
+    repository.fetch(request.repeatable()).await?.json::<Answer>()?.into_repository(&repository.full_name())
 }
 
 #[derive(Deserialize)]

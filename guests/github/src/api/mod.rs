@@ -20,20 +20,44 @@ use serde::Deserialize;
 
 use repository::Repository;
 
-/// Asks for all groups at once. With three requests for files and two for runs, eight at most are in flight.
+/// Requests that each group may take. The host ends an attempt that takes more than 500; files come last, and may have what the others
+/// leave.
+mod allowed {
+    /// Pages of 100.
+    pub const OPEN_PULLS: usize = 60;
+    pub const CLOSED_PULLS: usize = 40;
+    pub const COMMITS: usize = 30;
+    pub const BRANCHES: usize = 1;
+    /// 15,000 runs, spread over the week as people work, are some 170 pages, and more where they come in bursts.
+    pub const RUNS: usize = 220;
+    pub const FILES: usize = 140;
+
+    const _: () = assert!(OPEN_PULLS + CLOSED_PULLS + COMMITS + BRANCHES + RUNS + FILES < 500);
+}
+
+/// Asks for all groups at once, and then for the files of the commits. With four requests for runs, eight at most are in flight.
 ///
 /// # Errors
 /// Where the settings name no repository. What goes wrong with a request stands in the answer of its group.
 pub async fn ask(week_start: Timestamp, now: Timestamp) -> Result<Answers, Fault> {
     let repository = Repository::from_settings()?;
+    let groups = [allowed::OPEN_PULLS, allowed::CLOSED_PULLS, allowed::BRANCHES, allowed::COMMITS, allowed::RUNS];
+    let groups = groups.map(|requests| repository.allowing(requests));
+    let [of_open, of_closed, of_branches, of_commits, of_runs] = &groups;
     let (open_pulls, closed_pulls, branches, commits, runs) = future::join5(
-        pull_requests::list_open(&repository),
-        pull_requests::list_closed(&repository, week_start),
-        branches::count(&repository),
-        commits::list(&repository, week_start),
-        runs::list(&repository, week_start, now),
+        pull_requests::list_open(of_open),
+        pull_requests::list_closed(of_closed, week_start),
+        branches::count(of_branches),
+        commits::list(of_commits, week_start),
+        runs::list(of_runs, week_start, now),
     )
     .await;
+    let left: usize = groups.iter().map(Repository::left).sum();
+    let of_files = repository.allowing(allowed::FILES + left);
+    let commits = match commits {
+        Ok(listed) => Ok(commits::add_files(&of_files, listed).await),
+        Err(fault) => Err(fault),
+    };
     Ok(Answers { repository: repository.full_name(), open_pulls, closed_pulls, branches, commits, runs })
 }
 

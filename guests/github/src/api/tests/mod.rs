@@ -10,7 +10,6 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use self::upstream::{HOUR, Size, Upstream, ago, now, ok, run_row};
-use super::files::LONE_COMMITS_MAX;
 use crate::Github;
 
 const MANIFEST: &str = include_str!("../../../collector.toml");
@@ -213,11 +212,38 @@ fn a_commit_with_as_many_files_as_github_lists_at_all_makes_the_figure_a_gap() {
 }
 
 #[test]
-fn more_lone_commits_than_requests_allow_cost_only_the_files() {
-    let outcome =
-        collect(&Upstream::of(Size { open: 1, closed: 1, squashes: 0, pushes: LONE_COMMITS_MAX + 1, runs: 10 }));
+fn more_lone_commits_than_requests_are_left_cost_only_the_files() {
+    let size = Size { open: 1, closed: 1, pushes: 400, runs: 6000, ..Size::default() };
+    let outcome = collect(&Upstream::of(size));
+    assert!(outcome.fault.is_none() && outcome.requests.len() < 500, "{:?}", outcome.fault);
+    assert_values(&outcome, &[("code.files_changed_7d", size.files()), ("ci.workflow_runs_7d", 6000)]);
+
+    let outcome = collect(&Upstream::of(Size { pushes: 450, ..size }));
     assert_lost(&outcome, &["code.files_changed_7d"], "take a request each");
-    assert_values(&outcome, &[("commits.total_7d", LONE_COMMITS_MAX + 1)]);
+    assert_values(&outcome, &[("commits.total_7d", 450), ("ci.workflow_runs_7d", 6000)]);
+    // A request each is what they take at least.
+    let mut github = Upstream::of(size);
+    (400..410).for_each(|n| github.commit(n, None, (0..2500).map(|file| format!("{n}/{file}")).collect()));
+    assert_lost(&collect(&github), &["code.files_changed_7d"], "more than");
+}
+
+#[test]
+fn whatever_there_is_an_attempt_takes_no_more_requests_than_the_host_allows() {
+    let most = Size { open: 6000, closed: 3700, squashes: 1000, pushes: 60, runs: 15_000 };
+    let outcome = collect(&Upstream::of(most));
+    assert!(outcome.fault.is_none(), "{:?}", outcome.fault);
+    assert_values(&outcome, &[("prs.open", 6000), ("ci.workflow_runs_7d", 15_000)]);
+    assert_values(&outcome, &[("code.files_changed_7d", most.files())]);
+
+    let more = Upstream::of(Size { open: 9000, closed: 9000, squashes: 2000, pushes: 900, runs: 15_000 });
+    let mut burst = more.clone();
+    burst.runs = (0..15_000).map(|n| run_row(n, &ago(3 * HOUR + n as i64 / 400))).collect();
+    for github in [more, burst] {
+        let outcome = collect(&github);
+        assert!(outcome.requests.len() < 500, "{} requests", outcome.requests.len());
+        assert!(outcome.gap("github.prs.open").is_some_and(|why| why.contains("does not end within 60 pages")));
+        assert!(outcome.gap("github.code.files_changed_7d").is_some_and(|why| why.contains("take a request each")));
+    }
 }
 
 #[test]
