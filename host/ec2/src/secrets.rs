@@ -39,10 +39,8 @@ async fn batch(client: &Client, names: &[String]) -> Result<BTreeMap<String, Res
         let ask = client.batch_get_secret_value().set_secret_id_list(Some(names.to_vec())).set_next_token(token);
         let page = ask.send().await.map_err(|e| Error::of("BatchGetSecretValue", &e))?;
         for entry in page.secret_values() {
-            let is_asked = |name: &&String| {
-                // A partial ARN lacks the six letters that AWS adds.
-                entry.name() == Some(name) || entry.arn().is_some_and(|arn| arn.starts_with(name.as_str()))
-            };
+            let is_asked =
+                |name: &&String| entry.name() == Some(name) || entry.arn().is_some_and(|arn| is_arn(arn, name));
             let value = text(entry.secret_string(), entry.secret_binary());
             found.extend(names.iter().filter(is_asked).map(|name| (name.clone(), value.clone())));
         }
@@ -55,6 +53,12 @@ async fn batch(client: &Client, names: &[String]) -> Result<BTreeMap<String, Res
             return Ok(found);
         }
     }
+}
+
+/// Whether this is the ARN of a secret that was asked for by an ARN; a partial one lacks the hyphen and the six letters that AWS adds.
+fn is_arn(arn: &str, asked: &str) -> bool {
+    let rest = arn.strip_prefix(asked).filter(|_| asked.starts_with("arn:"));
+    rest.is_some_and(|rest| rest.is_empty() || (rest.len() == 7 && rest.starts_with('-')))
 }
 
 async fn one_by_one(client: &Client, names: &[String]) -> BTreeMap<String, Result<String, String>> {
@@ -79,5 +83,21 @@ fn text(string: Option<&str>, binary: Option<&Blob>) -> Result<String, String> {
             String::from_utf8(bytes.as_ref().to_vec()).map_err(|_| "it is binary, and no text".into())
         }
         (None, None) => Err("it is empty".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_known_by_its_whole_arn_or_all_of_it_but_what_aws_adds() {
+        let arn = "arn:aws:secretsmanager:us-east-1:1:secret:dev/app-a1B2c3";
+        for asked in [arn, "arn:aws:secretsmanager:us-east-1:1:secret:dev/app"] {
+            assert!(is_arn(arn, asked), "{asked}");
+        }
+        for asked in ["a", "arn", "arn:aws:secretsmanager:us-east-1:1:secret:dev/ap", "dev/app"] {
+            assert!(!is_arn(arn, asked), "{asked}");
+        }
     }
 }

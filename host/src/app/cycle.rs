@@ -254,7 +254,7 @@ fn capabilities(
     });
     let datadog = plan.sinks.iter().find_map(|sink| match sink {
         SinkPlan::Datadog(datadog) => Some(datadog),
-        SinkPlan::Otlp(_) | SinkPlan::Stdout => None,
+        _ => None,
     });
     let last_values = LastValues::new(now, known.values);
     Capabilities {

@@ -58,11 +58,14 @@ impl Check {
             let place = sink_plan.place();
             let what = format!("sink {}", sink.name());
             let deadline = clock::instant() + Duration::from_secs(15);
-            let answer = if self.online { sink.validate(deadline).await } else { Ok(()) };
+            let answer = if self.online || sink.is_local() { sink.validate(deadline).await } else { Ok(()) };
             findings.push(match answer {
                 Ok(()) => Finding { what, ok: true, detail: place, hint: None },
                 Err(why) => {
-                    let hint = Some(format!("look at [sink.{}], and at its key", sink.name()));
+                    let hint = match sink.is_local() {
+                        true => Some(format!("make it writable, or write another path under [sink.{}]", sink.name())),
+                        false => Some(format!("look at [sink.{}], and at its key", sink.name())),
+                    };
                     Finding { what, ok: false, detail: format!("{place}: {why}"), hint }
                 }
             });

@@ -13,7 +13,7 @@ use super::ConfigError;
 
 mod sinks;
 
-pub use sinks::{DatadogSection, OtlpSection, SinkSections};
+pub use sinks::{DatadogSection, OtlpSection, PushgatewaySection, RemoteWriteSection, SinkSections};
 
 /// What is known without a file.
 const DEFAULTS: &str = include_str!("defaults.toml");

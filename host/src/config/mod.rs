@@ -19,7 +19,7 @@ pub use error::{ConfigError, nearest};
 pub use file::File;
 pub use plan::{CyclePlan, NetworkPlan, Overrides, Plan, SpoolPlan};
 pub use secrets::{SecretStore, SecretsPlan, StoredSecret, StoredSecrets, VaultLogin, VaultPlan};
-pub use sinks::{DatadogPlan, IntakePlan, SinkPlan};
+pub use sinks::{DatadogPlan, IntakePlan, PushgatewayPlan, RemoteWritePlan, SinkPlan};
 
 /// How the environment is read: a function, so that tests have one of their own.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;

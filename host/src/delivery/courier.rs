@@ -1,5 +1,6 @@
 //! The courier: brings what the spool holds to every sink, the oldest first, until the time for it is over.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -59,7 +60,10 @@ impl Courier {
     ) -> Courier {
         let mut tasks = JoinSet::new();
         for (n, sink) in sinks.into_iter().enumerate() {
-            let reader = spool.reader(sink.name());
+            let reader = match sink.is_snapshot() {
+                true => spool.reader_of_newest_slot(sink.name()),
+                false => spool.reader(sink.name()),
+            };
             let mut route = Route {
                 settler: reader.settler(),
                 summary: SinkSummary { sink: sink.name().into(), ..SinkSummary::default() },
@@ -138,7 +142,7 @@ impl Route {
     /// Sends a chunk until all of it is settled.
     async fn bring(&mut self, chunk: &Chunk, mut payloads: Vec<Payload>) -> Result<(), String> {
         if let Some(reason) = self.expired(chunk) {
-            *self.summary.given_up.entry(reason).or_default() += chunk.samples.len() as u64;
+            *self.summary.given_up.entry(reason).or_default() += chunk.points(&(0..chunk.samples.len()));
             self.settler.settle(chunk, chunk.samples.len());
             return Ok(());
         }
@@ -152,13 +156,17 @@ impl Route {
                 self.behind = behind;
                 self.summary.clock_behind_seconds = Some(behind.as_secs());
             }
-            let points = payload.samples.len() as u64;
+            let points = chunk.points(&payload.samples);
             match sent.verdict {
                 Verdict::Delivered => self.summary.delivered += points,
                 Verdict::DeliveredInPart { rejected, reason } => self.count_in_part(points, rejected, reason),
                 Verdict::Rejected { reason } => *self.summary.rejected.entry(reason).or_default() += points,
-                Verdict::TooLarge if points > 1 => {
-                    payloads.extend(halves(&self.sink, &chunk.samples, &payload).into_iter().rev());
+                Verdict::TooLarge if payload.samples.len() > 1 && !self.sink.is_snapshot() => {
+                    payloads.extend(again(&self.sink, &chunk.samples, &payload, 2).into_iter().rev());
+                    continue;
+                }
+                Verdict::EncodeAnew => {
+                    payloads.extend(again(&self.sink, &chunk.samples, &payload, 1).into_iter().rev());
                     continue;
                 }
                 Verdict::TooLarge => *self.summary.rejected.entry("too large".into()).or_default() += points,
@@ -221,15 +229,16 @@ impl Route {
     }
 }
 
-/// The same samples in two payloads or more.
-fn halves(sink: &Sink, samples: &[Sample], payload: &Payload) -> Vec<Payload> {
-    let range = payload.samples.clone();
-    let middle = range.start + range.len() / 2;
-    let part = |from: usize, to: usize| {
-        let encoded = samples.get(from..to).map(|samples| sink.encode(samples)).unwrap_or_default();
-        encoded.into_iter().map(move |payload| payload.moved_by(from))
-    };
-    part(range.start, middle).chain(part(middle, range.end)).collect()
+/// The samples of a payload encoded again, in so many parts or more.
+fn again(sink: &Sink, samples: &[Sample], payload: &Payload, parts: usize) -> Vec<Payload> {
+    let Range { start, end } = payload.samples;
+    let place = |part: usize| start + (end - start) * part / parts;
+    let encoded = (0..parts).flat_map(|part| {
+        let (from, to) = (place(part), place(part + 1));
+        let payloads = samples.get(from..to).map(|samples| sink.encode(samples)).unwrap_or_default();
+        payloads.into_iter().map(move |payload| payload.moved_by(from))
+    });
+    encoded.collect()
 }
 
 /// Full jitter over a doubling pause.

@@ -49,7 +49,7 @@ impl Endpoint {
             Ok((self.network.client(&self.upstream, resolver.clone())?, resolver))
         });
         let (client, resolver) = made.as_ref().map_err(|what| Failure::new(FailureKind::Unreachable, what.clone()))?;
-        let exchange = Exchange { client, resolver, upstream: &self.upstream, meter };
+        let exchange = Exchange { client, resolver, upstream: &self.upstream, meter, section: &self.section };
         let is_repeatable = ask.repeatable || matches!(ask.method.as_str(), "GET" | "HEAD");
         let mut tries = 0;
         loop {

@@ -17,6 +17,8 @@ pub(super) struct Exchange<'a> {
     pub resolver: &'a Resolver,
     pub upstream: &'a Upstream,
     pub meter: &'a Meter,
+    /// Where it stands in the configuration.
+    pub section: &'a str,
 }
 
 impl Exchange<'_> {
@@ -122,6 +124,7 @@ impl Exchange<'_> {
         };
         if hops > allowed.hops_max {
             return refuse(match allowed.hops_max {
+                0 if self.section.starts_with("sink.") => "nothing is sent to where it leads".into(),
                 0 => format!("the plan allows none (redirects = 1 under [upstream.{name}] would)"),
                 max => format!("the plan allows {max}"),
             });

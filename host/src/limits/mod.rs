@@ -144,7 +144,8 @@ limits! {
     /// Bodies of all answers of an attempt, decompressed.
     response_total: ByteSize = ByteSize::mib(512);
 
-    /// Points of an attempt: each may become a paid series. More are refused.
+    /// Points of an attempt, and so the series of a collector, names with their tags: none may come twice, and each may become a paid
+    /// custom metric. More are refused.
     points: u32 = 10_000;
 
     /// Tags of one point. A point with more is refused.

@@ -30,9 +30,8 @@ pub fn cycle_text(cycle: &CycleSummary) -> String {
         let _ = write!(text, "\n{}", lines_of(&sinks_table(cycle)));
     }
     for sink in &cycle.sinks {
-        for (word, reasons) in
-            [("rejected", &sink.rejected), ("deferred", &sink.deferred), ("given up", &sink.given_up)]
-        {
+        let of_sink = [("rejected", &sink.rejected), ("deferred", &sink.deferred), ("given up", &sink.given_up)];
+        for (word, reasons) in of_sink {
             for (reason, count) in reasons {
                 let _ = writeln!(text, "{}: {count} points {word}: {reason}", sink.sink);
             }

@@ -58,21 +58,14 @@ impl Intake {
     }
 
     /// Sends a request that holds no points, to see whether it would be taken.
-    ///
-    /// # Errors
-    /// Why it is not.
-    pub async fn validate(
+    pub async fn probe(
         &self,
         request: Request<'_>,
         deadline: Instant,
         verdict: impl FnOnce(&Answer, Timestamp) -> Verdict,
-    ) -> Result<(), String> {
+    ) -> Verdict {
         let answer = self.ask(request, "check", deadline).await;
-        match of_result(answer.as_ref(), clock::wall(), verdict) {
-            Verdict::Delivered | Verdict::DeliveredInPart { .. } => Ok(()),
-            Verdict::Rejected { reason } | Verdict::Deferred { reason, .. } | Verdict::Held { reason } => Err(reason),
-            Verdict::TooLarge => Err("413".into()),
-        }
+        of_result(answer.as_ref(), clock::wall(), verdict)
     }
 
     async fn ask(&self, request: Request<'_>, agent: &str, deadline: Instant) -> Result<Answer, Failure> {
@@ -113,10 +106,11 @@ pub(super) fn usual(answer: &Answer, words: &str, now: Timestamp) -> Verdict {
     match answer.status {
         200..=299 => Verdict::Delivered,
         413 => Verdict::TooLarge,
-        401 | 403 => Verdict::Held { reason: reason(answer, words) },
+        // A wrong key or a wrong address: not the points' fault, and nothing that time mends.
+        401 | 403..=405 => Verdict::Held { reason: reason(answer, words) },
         408 | 429 | 500.. => deferred(answer, words, now),
-        // The address is wrong or something stands before the intake: not the points' fault.
-        ..=399 | 404 | 405 => Verdict::Deferred { reason: reason(answer, words), wait: None },
+        // Something stands before the intake.
+        ..=399 => Verdict::Deferred { reason: reason(answer, words), wait: None },
         _ => rejected(answer, words),
     }
 }
@@ -175,10 +169,10 @@ mod tests {
         let verdict = |status| usual(&answer(status, &[], ""), "x", now());
         assert_eq!((verdict(202), verdict(413)), (Verdict::Delivered, Verdict::TooLarge));
         assert_eq!(verdict(400), Verdict::Rejected { reason: "400 x".into() });
-        for status in [401, 403] {
+        for status in [401, 403, 404, 405] {
             assert_eq!(verdict(status), Verdict::Held { reason: format!("{status} x") });
         }
-        for status in [302, 404, 405, 408, 429, 500, 503] {
+        for status in [302, 408, 429, 500, 503] {
             assert_eq!(verdict(status), Verdict::Deferred { reason: format!("{status} x"), wait: None });
         }
     }

@@ -16,9 +16,18 @@ pub struct Payload {
     pub samples: Range<usize>,
     /// As it is sent; none where one sample alone is over a limit.
     pub(super) body: Option<Bytes>,
+    /// The version of the protocol in which it is written, where its sink speaks several.
+    pub(super) version: u8,
+    /// Samples that are not in the body, as another one has their place there.
+    pub(super) left_out: u64,
 }
 
 impl Payload {
+    /// Of a sink that speaks one way only.
+    pub(super) fn new(samples: Range<usize>, body: Option<Bytes>) -> Payload {
+        Payload { samples, body, version: 0, left_out: 0 }
+    }
+
     /// The same payload, where its samples stand so much further on.
     #[must_use]
     pub fn moved_by(mut self, samples: usize) -> Payload {
@@ -51,7 +60,7 @@ pub(super) fn cut(samples: &[Sample], join: Join<'_>, pack: Pack<'_>) -> Vec<Pay
                     all.extend(cut(&samples[half], join, pack).into_iter().map(|payload| payload.moved_by(from)));
                 }
             }
-            body => all.push(Payload { samples: range, body }),
+            body => all.push(Payload::new(range, body)),
         }
     }
     all

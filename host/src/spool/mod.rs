@@ -25,13 +25,14 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 
 use crate::limits::ByteSize;
-use crate::model::TagSet;
+use crate::model::{Sample, TagSet};
 
 pub use frame::{Batch, BatchPoint, BatchSeries};
 pub use lock::{Holder, LockError, StateLock};
 pub use reader::{Chunk, Next, Reader, Settler};
 
 use positions::Positions;
+use reader::Gives;
 use segment::{Found, Segment};
 
 const SUFFIX: &str = "points";
@@ -145,7 +146,12 @@ impl Spool {
 
     /// Reads what waits for a sink, oldest first.
     pub fn reader(&self, sink: &str) -> Reader {
-        Reader::new(self.0.clone(), sink)
+        Reader::new(self.0.clone(), sink, Gives::All)
+    }
+
+    /// Reads the newest slot as a whole, when no more comes, and gives up what waits of older ones: for a sink that holds one slot at a time.
+    pub fn reader_of_newest_slot(&self, sink: &str) -> Reader {
+        Reader::new(self.0.clone(), sink, Gives::NewestSlot)
     }
 
     /// The values of this slot that earlier cycles have written.
@@ -344,24 +350,36 @@ impl Shared {
         let slot = slot_text(slot);
         let segments = lock(&self.segments).clone();
         let mut values = SlotValues::default();
-        for (_, segment) in segments.iter().filter(|(name, _)| name.starts_with(&slot)) {
-            let (mut offset, end) = (0, segment.len());
-            loop {
-                match segment.read(offset, end) {
-                    Ok(Found::Frame { header, batch, next }) => {
-                        let samples =
-                            header.batch(&batch).into_iter().flat_map(|batch| batch.samples().collect::<Vec<_>>());
-                        for sample in samples {
-                            values.0.entry(sample.series).or_default().entry(sample.tags).or_insert(sample.value);
-                        }
-                        offset = next;
-                    }
-                    Ok(Found::Gap { next, .. }) => offset = next,
-                    Ok(Found::End) | Err(_) => break,
-                }
-            }
+        for (name, segment) in segments.iter().filter(|(name, _)| name.starts_with(&slot)) {
+            let mut keep = |sample: Sample| {
+                values.0.entry(sample.series).or_default().entry(sample.tags).or_insert(sample.value);
+            };
+            // Who delivers says what cannot be read.
+            drop(self.for_each_sample(name, segment, segment.len(), &mut keep));
         }
         values
+    }
+
+    /// All samples of a segment up to `end`, as far as they can be read.
+    fn for_each_sample(&self, name: &str, segment: &Segment, end: u64, take: &mut dyn FnMut(Sample)) -> io::Result<()> {
+        let mut offset = 0;
+        loop {
+            match segment.read(offset, end)? {
+                Found::Frame { header, batch, next } => {
+                    if let Some(batch) = header.batch(&batch) {
+                        batch.samples().for_each(&mut *take);
+                    }
+                    offset = next;
+                }
+                Found::Gap { next, is_damage } => {
+                    if is_damage {
+                        self.damaged(name, segment, offset, next);
+                    }
+                    offset = next;
+                }
+                Found::End => return Ok(()),
+            }
+        }
     }
 
     fn close(&self) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -12,17 +12,32 @@ use crate::model::Sample;
 
 use super::positions::Position;
 use super::segment::{Found, Segment};
-use super::{Shared, lock};
+use super::{Shared, lock, slot_of};
 
 /// Reads for one sink. It may read ahead of what is settled.
 #[derive(Debug)]
 pub struct Reader {
     shared: Arc<Shared>,
     sink: String,
+    gives: Gives,
     written: watch::Receiver<Option<u64>>,
     /// Where reading goes on, in the segments where that is beyond what is settled.
     ahead: BTreeMap<String, Position>,
 }
+
+/// What a reader gives of what waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gives {
+    /// All of it, chunk by chunk.
+    All,
+    /// The newest slot as one chunk, when no more comes.
+    NewestSlot,
+    /// Nothing more: the newest slot was given.
+    Nothing,
+}
+
+/// Why points are given up where a sink holds one slot at a time.
+const SUPERSEDED: &str = "superseded by a later slot";
 
 /// Notes what a sink has settled.
 #[derive(Clone, Debug)]
@@ -36,6 +51,9 @@ pub struct Settler {
 pub struct Chunk {
     pub samples: Vec<Sample>,
     spans: Vec<Span>,
+    /// How many points wait for their verdict in it, where those are not its samples: a newest slot's that were settled before are in it
+    /// once more.
+    waiting: Option<u64>,
 }
 
 /// The part of a chunk that one frame is.
@@ -61,9 +79,9 @@ pub enum Next {
 }
 
 impl Reader {
-    pub(super) fn new(shared: Arc<Shared>, sink: &str) -> Reader {
+    pub(super) fn new(shared: Arc<Shared>, sink: &str, gives: Gives) -> Reader {
         let written = shared.written.subscribe();
-        Reader { shared, sink: sink.into(), written, ahead: BTreeMap::new() }
+        Reader { shared, sink: sink.into(), gives, written, ahead: BTreeMap::new() }
     }
 
     /// The next points, in whole frames: as many as there are, up to the first frame with which there are `points_max`. All of
@@ -71,6 +89,15 @@ impl Reader {
     pub fn next(&mut self, points_max: usize) -> Next {
         // What is written after this look is seen by the next one.
         let is_end = self.written.borrow_and_update().is_none();
+        match self.gives {
+            Gives::All => self.next_of_all(points_max, is_end),
+            Gives::NewestSlot if !is_end => Next::Nothing,
+            Gives::NewestSlot => self.newest_slot(),
+            Gives::Nothing => Next::End,
+        }
+    }
+
+    fn next_of_all(&mut self, points_max: usize, is_end: bool) -> Next {
         let segments = lock(&self.shared.segments).clone();
         let mut chunk = Chunk::default();
         for (name, segment) in &segments {
@@ -90,6 +117,42 @@ impl Reader {
             (false, _) => Next::Chunk(chunk),
             (true, true) => Next::End,
             (true, false) => Next::Nothing,
+        }
+    }
+
+    /// All points of the newest slot, where any of them waits; those that were settled before as well, as it is a whole. What waits of
+    /// older slots is given up.
+    fn newest_slot(&mut self) -> Next {
+        self.gives = Gives::Nothing;
+        let segments = lock(&self.shared.segments).clone();
+        let newest = segments.keys().filter_map(|name| slot_of(name)).max();
+        let (mut chunk, mut waiting, mut superseded) = (Chunk::default(), 0, BTreeMap::new());
+        for (name, segment) in &segments {
+            let end = Position { offset: segment.len(), points: 0 };
+            let left = self.shared.left_for(&self.sink, name, segment);
+            if slot_of(name) != newest {
+                self.shared.lose(&self.sink, SUPERSEDED, left);
+                superseded.insert(name.clone(), end);
+                continue;
+            }
+            waiting += left;
+            chunk.spans.push(Span { segment: name.clone(), start: Position::default(), count: 0, next: end });
+            let read = segment.sync().and_then(|end| {
+                self.shared.for_each_sample(name, segment, end, &mut |sample| chunk.samples.push(sample))
+            });
+            if let Err(e) = read {
+                self.shared.problem(format!("spool file {name}: {e}"));
+            }
+        }
+        self.settler().advance(superseded);
+        // It is settled as a whole: with its last sample.
+        if let Some(last) = chunk.spans.last_mut() {
+            last.count = chunk.samples.len();
+        }
+        chunk.waiting = Some(waiting);
+        match waiting > 0 && !chunk.samples.is_empty() {
+            true => Next::Chunk(chunk),
+            false => Next::End,
         }
     }
 
@@ -173,6 +236,11 @@ impl Settler {
 }
 
 impl Chunk {
+    /// How many points get their verdict with these samples.
+    pub fn points(&self, samples: &Range<usize>) -> u64 {
+        self.waiting.unwrap_or(samples.len() as u64)
+    }
+
     /// The time of its points.
     pub fn time(&self) -> Option<Timestamp> {
         self.samples.first().map(|sample| sample.time)

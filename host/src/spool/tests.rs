@@ -113,6 +113,68 @@ fn a_reader_sees_the_end_only_when_no_more_comes() {
     assert!(matches!(reader.next(1), Next::End));
 }
 
+/// What a reader of the newest slot gives: its values, and how many points wait for their verdict; settled where that is asked for.
+fn newest(spool: &Spool, sink: &str, settles: bool) -> Option<(Vec<u32>, u64)> {
+    let mut reader = spool.reader_of_newest_slot(sink);
+    let Next::Chunk(chunk) = reader.next(1) else { return None };
+    let count = chunk.samples.len();
+    if settles {
+        reader.settler().settle(&chunk, count);
+    }
+    assert!(matches!(reader.next(1), Next::End));
+    Some((chunk.samples.iter().map(|sample| sample.value as u32).collect(), chunk.points(&(0..count))))
+}
+
+#[test]
+fn the_newest_slot_is_given_whole_when_no_more_comes_and_older_ones_are_given_up() {
+    const SUPERSEDED: &str = "superseded by a later slot";
+    let folder = Folder::new(&["a", "snapshot"]);
+    write(&folder.open("first", 0), 0..5);
+    let spool = folder.open("second", 15);
+    write(&spool, 10..13);
+    assert!(matches!(spool.reader_of_newest_slot("snapshot").next(1), Next::Nothing));
+    write(&spool, 13..20);
+    spool.end();
+    assert_eq!(newest(&spool, "snapshot", false), Some(((10..20).collect(), 10)));
+    assert_eq!((spool.lost("snapshot")[SUPERSEDED], spool.lost("a").len()), (5, 0));
+    drop(spool);
+    // What was not settled comes again; of a repeated slot all comes, and what was settled is not counted twice.
+    let spool = folder.open("third", 15);
+    write(&spool, 20..22);
+    spool.end();
+    assert_eq!(newest(&spool, "snapshot", true), Some(((10..22).collect(), 12)));
+    let spool = folder.open("upon-third", 15);
+    write(&spool, 22..23);
+    spool.end();
+    assert_eq!(newest(&spool, "snapshot", true), Some(((10..23).collect(), 1)));
+    assert_eq!((newest(&spool, "snapshot", true), spool.lost("snapshot").len()), (None, 0));
+    // A slot that comes after a later one is superseded already.
+    let spool = folder.open("late", 5);
+    write(&spool, 30..33);
+    spool.end();
+    assert_eq!((newest(&spool, "snapshot", true), spool.lost("snapshot")[SUPERSEDED]), (None, 3));
+    assert!(spool.waiting().iter().all(|waiting| waiting.points["snapshot"] == 0));
+    assert_eq!(read(&spool, "a", true).len(), 5 + 10 + 3 + 3);
+}
+
+#[test]
+fn what_is_damaged_in_the_newest_slot_is_passed_over_with_a_word() {
+    let folder = Folder::new(&["snapshot"]);
+    let spool = folder.open("first", 0);
+    (0..3).for_each(|n| write(&spool, n * 10..n * 10 + 10));
+    drop(spool);
+    let file = folder.files()[0].clone();
+    let mut bytes = fs::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&file, &bytes).unwrap();
+    let spool = folder.open("second", 0);
+    spool.end();
+    let values = newest(&spool, "snapshot", true).unwrap().0;
+    assert_eq!(values, (0..10).chain(20..30).collect::<Vec<_>>());
+    assert!(spool.problems()[0].contains("damaged and were passed over"), "{:?}", spool.problems());
+}
+
 #[test]
 fn a_frame_that_was_cut_off_is_passed_over_without_a_word_and_one_that_was_changed_with_one() {
     let folder = Folder::new(&["a"]);

@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
-use serde_json::Value;
-
 use crate::intake::{Answer, Intake};
+use crate::protocol::{DATADOG, OTLP, Protocol, REMOTE_WRITE};
 use crate::site::{Called, Site};
 
 /// What becomes of the points of a payload that is answered so.
@@ -19,11 +18,11 @@ enum Fate {
 /// Points of a cycle: five and the host's own.
 const POINTS: u64 = 15;
 
-fn site(intake: &Intake) -> Site {
+fn site(protocol: &Protocol, intake: &Intake) -> Site {
     Site::new()
         .guest("hostile")
-        .env("DD_API_KEY", "the-api-key")
-        .config(&intake.config())
+        .env("DD_API_KEY", if protocol.name == "datadog" { "the-api-key" } else { "" })
+        .config(&(protocol.config)(intake))
         .config("[cycle]\ndeadline = '3s'\ndelivery_reserve = '1500ms'")
         .config("[upstream.evil]\nbase_url = 'http://127.0.0.1:9'")
 }
@@ -32,36 +31,35 @@ fn cycle(site: &Site, now: &str) -> Called {
     site.call(&["run-all", "--format", "json", "--now", now])
 }
 
-/// Points that wait, by `host spool`.
-fn waiting(site: &Site) -> u64 {
+/// Points that wait for a sink, by `host spool`.
+fn waiting(site: &Site, sink: &str) -> u64 {
     let spool = site.call(&["spool", "--format", "json"]).json();
     assert_eq!(spool["problems"], serde_json::json!([]));
     let segments = spool["segments"].as_array().unwrap().iter();
-    segments.map(|segment| segment["points"]["datadog"].as_u64().unwrap()).sum()
+    segments.map(|segment| segment["points"][sink].as_u64().unwrap()).sum()
 }
 
 /// Series, tags and time of everything that was taken; a point that was taken twice has the same value.
-fn taken(intake: &Intake) -> BTreeSet<String> {
-    let mut values: BTreeMap<String, Value> = BTreeMap::new();
-    for series in intake.series() {
-        let point = &series["points"][0];
-        let key = format!("{} {} {}", series["metric"], series["tags"], point["timestamp"]);
-        let before = values.insert(key.clone(), point["value"].clone());
-        assert!(before.is_none_or(|before| before == point["value"]), "{key}");
+fn taken(protocol: &Protocol, intake: &Intake) -> BTreeSet<String> {
+    let mut values = BTreeMap::new();
+    for point in protocol.taken(intake) {
+        let key = format!("{} {:?} {}", point.name, point.labels, point.time_ms);
+        let before = values.insert(key.clone(), point.value);
+        assert!(before.is_none_or(|before| before == point.value), "{key}");
     }
     values.into_keys().collect()
 }
 
 /// One case: an earlier cycle's points wait, and of the two payloads of this one the first or the second is answered so.
-fn play(answers: &[Answer], fate: Fate, step: usize) {
-    let what = format!("{answers:?} at {step}");
+fn play(protocol: &Protocol, answers: &[Answer], fate: Fate, step: usize) {
+    let what = format!("{}: {answers:?} at {step}", protocol.name);
     let intake = Intake::start();
-    let site = site(&intake);
+    let site = site(protocol, &intake);
     intake.answer(&vec![Answer::Status(401, ""); 50]);
     assert_eq!(cycle(&site, "2025-10-24T12:00:00Z").code, 5);
-    assert_eq!(waiting(&site), POINTS);
+    assert_eq!(waiting(&site, protocol.name), POINTS);
 
-    let before = vec![Answer::Status(202, "{\"errors\":[]}"); step];
+    let before = vec![Answer::Usual; step];
     intake.answer(&[before, answers.to_vec()].concat());
     let called = cycle(&site, "2025-10-24T12:15:00Z");
     let sink = called.json()["sinks"][0].clone();
@@ -74,36 +72,61 @@ fn play(answers: &[Answer], fate: Fate, step: usize) {
     let expected = (2 * POINTS - rejected - left, rejected, left);
     assert_eq!((count("delivered"), count("rejected"), count("deferred")), expected, "{what}: {sink:#}");
     assert_eq!(rejected > 0, fate == Fate::Rejected, "{what}: {sink:#}");
-    assert_eq!((waiting(&site), called.code), (left, if rejected + left > 0 { 5 } else { 0 }), "{what}: {called:#?}");
+    let code = if rejected + left > 0 { 5 } else { 0 };
+    assert_eq!((waiting(&site, protocol.name), called.code), (left, code), "{what}: {called:#?}");
 
     // The next cycle brings what is left, the oldest first.
     intake.answer(&[]);
     let requests = intake.requests().len();
     assert_eq!(cycle(&site, "2025-10-24T12:30:00Z").code, 0, "{what}");
-    assert_eq!(waiting(&site), 0, "{what}");
-    assert_eq!(taken(&intake).len() as u64, 3 * POINTS - rejected, "{what}");
-    let first: Value = serde_json::from_slice(&intake.requests()[requests].unpacked).unwrap();
-    let slot = |time: &str| time.parse::<jiff::Timestamp>().unwrap().as_second();
+    assert_eq!(waiting(&site, protocol.name), 0, "{what}");
+    assert_eq!(taken(protocol, &intake).len() as u64, 3 * POINTS - rejected, "{what}");
+    let slot = |time: &str| time.parse::<jiff::Timestamp>().unwrap().as_millisecond();
     let oldest = [slot("2025-10-24T12:00:00Z"), slot("2025-10-24T12:15:00Z"), slot("2025-10-24T12:30:00Z")];
     let meant = if fate == Fate::Waits { oldest[step] } else { oldest[2] };
-    assert_eq!(first["series"][0]["points"][0]["timestamp"], meant, "{what}");
+    let first = (protocol.read)(&intake.requests()[requests]);
+    assert!(first.iter().all(|point| point.time_ms == meant), "{what}: {first:?}");
+}
+
+/// Answers, one after another, and what becomes of the payload that they are given to.
+type Case = (Vec<Answer>, Fate);
+
+fn forever(answer: Answer) -> Case {
+    (vec![answer; 50], Fate::Waits)
+}
+
+fn refused(status: u16) -> Case {
+    (vec![Answer::Status(status, "{\"errors\":[\"bad\"]}")], Fate::Rejected)
+}
+
+/// What all protocols mean by the same answer.
+fn usual_cases() -> Vec<Case> {
+    let mut cases = vec![
+        refused(400),
+        refused(422),
+        (vec![Answer::Status(413, "")], Fate::Taken),
+        (vec![Answer::Headed(429, "retry-after: 0\r\n"), Answer::Cut], Fate::Taken),
+        (vec![Answer::TakenAndCut, Answer::TakenAndTorn], Fate::Taken),
+        forever(Answer::Headed(429, "retry-after: 60\r\n")),
+        forever(Answer::Headed(302, "location: /elsewhere\r\n")),
+    ];
+    cases.extend([401, 403, 404, 405, 429, 502, 503, 504].map(|status| forever(Answer::Status(status, "<html>"))));
+    cases.extend([Answer::Cut, Answer::Never, Answer::TakenAndCut, Answer::TakenAndTorn].map(forever));
+    cases
 }
 
 #[test]
 fn every_answer_at_every_step_leaves_each_point_taken_rejected_or_waiting() {
-    let forever = |answer: Answer| vec![answer; 50];
+    let waits = |status| forever(Answer::Status(status, ""));
+    let own = [
+        (DATADOG, vec![waits(408), waits(500), (vec![Answer::Headed(429, "x-ratelimit-reset: 0\r\n")], Fate::Taken)]),
+        (OTLP, vec![refused(408), refused(500), refused(501)]),
+        (REMOTE_WRITE, vec![refused(408), waits(500), (vec![Answer::Status(415, "")], Fate::Taken)]),
+    ];
     let mut cases = Vec::new();
-    for step in [0, 1] {
-        cases.push((vec![Answer::Status(400, "{\"errors\":[\"bad\"]}")], Fate::Rejected, step));
-        cases.push((vec![Answer::Status(413, "")], Fate::Taken, step));
-        cases.push((vec![Answer::Headed(429, "x-ratelimit-reset: 0\r\n"), Answer::Cut], Fate::Taken, step));
-        cases.push((vec![Answer::TakenAndCut, Answer::TakenAndTorn], Fate::Taken, step));
-        for status in [401, 403, 404, 408, 429, 500, 502, 503] {
-            cases.push((forever(Answer::Status(status, "<html>")), Fate::Waits, step));
-        }
-        cases.push((forever(Answer::Headed(429, "retry-after: 60\r\n")), Fate::Waits, step));
-        for answer in [Answer::Cut, Answer::Never, Answer::TakenAndCut, Answer::TakenAndTorn] {
-            cases.push((forever(answer), Fate::Waits, step));
+    for (protocol, own) in &own {
+        for (answers, fate) in usual_cases().iter().chain(own) {
+            cases.extend([0, 1].map(|step| (protocol, answers.clone(), *fate, step)));
         }
     }
     let left = Mutex::new(cases.into_iter());
@@ -111,8 +134,8 @@ fn every_answer_at_every_step_leaves_each_point_taken_rejected_or_waiting() {
         for _ in 0..8 {
             scope.spawn(|| {
                 loop {
-                    let Some((answers, fate, step)) = left.lock().unwrap().next() else { break };
-                    play(&answers, fate, step);
+                    let Some((protocol, answers, fate, step)) = left.lock().unwrap().next() else { break };
+                    play(protocol, &answers, fate, step);
                 }
             });
         }
@@ -122,20 +145,20 @@ fn every_answer_at_every_step_leaves_each_point_taken_rejected_or_waiting() {
 #[test]
 fn points_older_than_the_intake_takes_are_given_up_and_counted() {
     let intake = Intake::start();
-    let site = site(&intake);
+    let site = site(&DATADOG, &intake);
     intake.answer(&[Answer::Status(401, "")]);
     cycle(&site, "2025-10-24T12:00:00Z");
     let called = cycle(&site, "2025-10-24T13:01:00Z");
     let sink = called.json()["sinks"][0].clone();
     assert_eq!((sink["given_up"].as_u64(), sink["delivered"].as_u64()), (Some(POINTS), Some(POINTS)), "{sink:#}");
     assert!(sink["reasons"]["given_up"].to_string().contains("expired: older than 1h"), "{sink:#}");
-    assert_eq!((called.code, waiting(&site)), (5, 0));
+    assert_eq!((called.code, waiting(&site, "datadog")), (5, 0));
 }
 
 #[test]
 fn a_second_cycle_is_told_who_is_at_work_in_the_state_folder() {
     let intake = Intake::start();
-    let site = site(&intake).config("[collector.hostile]\nsettings = { act = 'emit-then-spin' }");
+    let site = site(&DATADOG, &intake).config("[collector.hostile]\nsettings = { act = 'emit-then-spin' }");
     let first = site.start(&["run-all"]);
     let lock = site.dir.path().join("state/lock");
     while std::fs::metadata(&lock).is_ok_and(|file| file.len() == 0) || !lock.exists() {
@@ -154,20 +177,21 @@ fn a_second_cycle_is_told_who_is_at_work_in_the_state_folder() {
 #[test]
 fn a_state_folder_that_cannot_be_written_is_a_fault_and_the_points_arrive_all_the_same() {
     let intake = Intake::start();
-    let site = site(&intake);
+    let site = site(&DATADOG, &intake);
     site.command(&[]);
     std::fs::write(site.dir.path().join("state/spool"), "in the way").unwrap();
     let called = cycle(&site, "2025-10-24T12:00:00Z");
     assert_eq!((called.code, called.json()["sinks"][0]["delivered"].as_u64()), (1, Some(POINTS)), "{called:#?}");
     assert!(called.json()["host_faults"].to_string().contains("wait in memory only"), "{called:#?}");
-    assert_eq!(taken(&intake).len() as u64, POINTS);
+    assert_eq!(taken(&DATADOG, &intake).len() as u64, POINTS);
 }
 
 #[test]
 fn the_clock_of_the_intake_is_compared_with_the_hosts() {
     let intake = Intake::start();
     intake.answer(&[Answer::Headed(429, "date: Fri, 24 Oct 2025 12:00:00 GMT\r\n")]);
-    let behind = cycle(&site(&intake), "2025-10-24T12:00:00Z").json()["sinks"][0]["clock_behind_seconds"].clone();
+    let behind =
+        cycle(&site(&DATADOG, &intake), "2025-10-24T12:00:00Z").json()["sinks"][0]["clock_behind_seconds"].clone();
     // The intake lives in 2025.
     assert!(behind.as_i64() < Some(-30 * 24 * 3600), "{behind}");
 }
@@ -190,5 +214,5 @@ fn a_disk_that_takes_no_more_is_a_fault_and_the_points_arrive_all_the_same() {
     let called = Called::of(command.env("HOST_STATE", site.dir.path().join("state")).output().unwrap());
     assert_eq!(called.json()["sinks"][0]["delivered"], MANY + POINTS - 5, "{called:#?}");
     assert!(called.json()["host_faults"].to_string().contains("from here on points of this cycle wait in memory only"));
-    assert_eq!((called.code, taken(&intake).len() as u64), (1, MANY + POINTS - 5));
+    assert_eq!((called.code, taken(&DATADOG, &intake).len() as u64), (1, MANY + POINTS - 5));
 }

@@ -1,4 +1,4 @@
-//! A Datadog intake that checks what arrives, remembers it, and answers as it is told.
+//! An intake that takes what all sinks send, remembers it, and answers as it is told.
 
 use std::io::Read;
 use std::net::SocketAddr;
@@ -10,6 +10,8 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::received;
+
 /// The intake; it ends with its value.
 pub struct Intake {
     pub address: SocketAddr,
@@ -19,9 +21,12 @@ pub struct Intake {
 
 #[derive(Default)]
 struct Shared {
-    /// Answers to come, the next at the front; 202 when there are none.
+    /// Answers to come, the next at the front; what a real intake says when there are none.
     answers: Vec<Answer>,
+    /// That were taken.
     requests: Vec<Request>,
+    /// All.
+    asked: Vec<Request>,
 }
 
 /// How a request is answered.
@@ -30,18 +35,27 @@ pub enum Answer {
     Status(u16, &'static str),
     /// With these header lines.
     Headed(u16, &'static str),
+    /// With these header lines and this body.
+    Whole(u16, String, Vec<u8>),
+    /// With the request's credential as its body.
+    Echo(u16),
     /// Takes what came, and is cut off before it says so.
     TakenAndCut,
     /// Takes what came, and is cut off in the middle of saying so.
     TakenAndTorn,
     Cut,
     Never,
+    /// As a real one does.
+    Usual,
 }
 
 /// A request as it came in.
 #[derive(Clone, Debug)]
 pub struct Request {
+    /// In lower case.
     pub head: String,
+    /// Method, path and query, as they came.
+    pub target: String,
     pub sent_bytes: usize,
     pub unpacked: Vec<u8>,
 }
@@ -73,13 +87,20 @@ impl Intake {
         self.shared.lock().unwrap().answers = answers.to_vec();
     }
 
+    /// Those that were taken.
     pub fn requests(&self) -> Vec<Request> {
         self.shared.lock().unwrap().requests.clone()
     }
 
-    /// Every series of every request that was accepted.
+    /// All that came, taken or not.
+    pub fn asked(&self) -> Vec<Request> {
+        self.shared.lock().unwrap().asked.clone()
+    }
+
+    /// Every series of Datadog's that was taken.
     pub fn series(&self) -> Vec<Value> {
-        let requests = self.requests();
+        let requests = self.requests().into_iter().filter(|request| request.target == "POST /api/v2/series");
+        let requests: Vec<Request> = requests.collect();
         let parsed = requests.iter().map(|request| serde_json::from_slice::<Value>(&request.unpacked).unwrap());
         parsed.flat_map(|payload| payload["series"].as_array().unwrap().clone()).collect()
     }
@@ -96,7 +117,9 @@ async fn serve(mut stream: TcpStream, shared: &Mutex<Shared>) -> std::io::Result
                 return Ok(());
             }
         };
-        let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
+        let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
+        let target = head.split(' ').take(2).collect::<Vec<_>>().join(" ");
+        let head = head.to_lowercase();
         let length = head.lines().find_map(|l| l.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
         let length = length.unwrap_or(0);
         while bytes.len() < end + length {
@@ -108,19 +131,30 @@ async fn serve(mut stream: TcpStream, shared: &Mutex<Shared>) -> std::io::Result
         let mut unpacked = Vec::new();
         if head.contains("content-encoding: gzip") {
             GzDecoder::new(body).read_to_end(&mut unpacked).unwrap();
+        } else if head.contains("content-encoding: snappy") {
+            unpacked = snap::raw::Decoder::new().decompress_vec(body).unwrap();
         } else {
             unpacked = body.to_vec();
         }
+        let request = Request { head, target, sent_bytes: length, unpacked };
         let answer = {
             let mut shared = shared.lock().unwrap();
-            let answer = if shared.answers.is_empty() {
-                Answer::Status(202, "{\"errors\":[]}")
-            } else {
-                shared.answers.remove(0)
+            let answer = match shared.answers.is_empty() {
+                true => Answer::Usual,
+                false => shared.answers.remove(0),
             };
-            let takes = matches!(answer, Answer::Status(200..=299, _) | Answer::TakenAndCut | Answer::TakenAndTorn);
-            if takes && head.starts_with("post /api/v2/series ") {
-                shared.requests.push(Request { head, sent_bytes: length, unpacked });
+            let answer = if let Answer::Usual = answer { usual(&request) } else { answer };
+            let takes = matches!(
+                answer,
+                Answer::Status(200..=299, _)
+                    | Answer::Headed(200..=299, _)
+                    | Answer::Whole(200..=299, ..)
+                    | Answer::TakenAndCut
+                    | Answer::TakenAndTorn
+            );
+            shared.asked.push(request.clone());
+            if takes && !request.target.starts_with("GET ") {
+                shared.requests.push(request);
             }
             answer
         };
@@ -133,12 +167,35 @@ async fn serve(mut stream: TcpStream, shared: &Mutex<Shared>) -> std::io::Result
                 let text = format!("HTTP/1.1 {status} X\r\n{headers}content-length: 0\r\n\r\n");
                 stream.write_all(text.as_bytes()).await?;
             }
+            Answer::Whole(status, headers, body) => {
+                let text = format!("HTTP/1.1 {status} X\r\n{headers}content-length: {}\r\n\r\n", body.len());
+                stream.write_all(&[text.as_bytes(), &body].concat()).await?;
+            }
+            Answer::Echo(status) => {
+                let head = String::from_utf8_lossy(&bytes[..end]);
+                let credential = head.lines().find(|line| line.to_lowercase().starts_with("authorization")).unwrap();
+                let text = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n{credential}", credential.len());
+                stream.write_all(text.as_bytes()).await?;
+            }
             Answer::TakenAndTorn => {
                 stream.write_all(b"HTTP/1.1 202 X\r\ncontent-length: 100\r\n\r\n{").await?;
                 return Ok(());
             }
             Answer::Cut | Answer::TakenAndCut => return Ok(()),
+            Answer::Usual => unreachable!("it is what a real one says by now"),
             Answer::Never => tokio::time::sleep(Duration::from_secs(3600)).await,
         }
+    }
+}
+
+/// What a real one says: Datadog, a receiver of OTLP, one of remote write 2.0, a Pushgateway.
+fn usual(request: &Request) -> Answer {
+    if request.head.contains("proto=io.prometheus.write.v2.request") {
+        let written = received::remote_write(request).len();
+        return Answer::Whole(204, format!("x-prometheus-remote-write-samples-written: {written}\r\n"), Vec::new());
+    }
+    match request.target.as_str() {
+        "POST /api/v2/series" => Answer::Status(202, "{\"errors\":[]}"),
+        _ => Answer::Status(200, ""),
     }
 }

@@ -1,6 +1,7 @@
 //! The sections of sinks, typed.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::Deserialize;
 
@@ -15,6 +16,10 @@ use super::{SecretSource, Text, TimeoutsSection};
 pub struct SinkSections {
     pub datadog: Option<DatadogSection>,
     pub otlp: Option<OtlpSection>,
+    pub remote_write: Option<RemoteWriteSection>,
+    pub pushgateway: Option<PushgatewaySection>,
+    pub textfile: Option<TextfileSection>,
+    pub jsonl: Option<JsonlSection>,
     pub stdout: Option<StdoutSection>,
 }
 
@@ -47,6 +52,54 @@ pub struct OtlpSection {
     pub headers: BTreeMap<String, Text>,
     pub allow_addresses: Vec<AddressRule>,
     pub timeouts: TimeoutsSection,
+}
+
+/// `[sink.remote_write]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RemoteWriteSection {
+    pub enabled: Option<bool>,
+    /// As it is: nothing is appended.
+    pub url: Option<Text>,
+    /// 2, or 1 for a receiver that knows no newer one.
+    pub version: Option<u8>,
+    pub credential: Option<Name>,
+    pub headers: BTreeMap<String, Text>,
+    pub allow_addresses: Vec<AddressRule>,
+    pub timeouts: TimeoutsSection,
+}
+
+/// `[sink.pushgateway]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PushgatewaySection {
+    pub enabled: Option<bool>,
+    /// `/metrics/job/JOB` is appended to it.
+    pub url: Option<Text>,
+    /// The group that is replaced.
+    pub job: Option<Text>,
+    pub credential: Option<Name>,
+    pub headers: BTreeMap<String, Text>,
+    pub allow_addresses: Vec<AddressRule>,
+    pub timeouts: TimeoutsSection,
+}
+
+/// `[sink.textfile]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TextfileSection {
+    pub enabled: Option<bool>,
+    /// Replaced as a whole; node_exporter reads what ends in `.prom`.
+    pub path: Option<PathBuf>,
+}
+
+/// `[sink.jsonl]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct JsonlSection {
+    pub enabled: Option<bool>,
+    /// Appended to.
+    pub path: Option<PathBuf>,
 }
 
 /// `[sink.stdout]`

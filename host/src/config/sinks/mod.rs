@@ -3,11 +3,12 @@
 mod intake;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use crate::model::Secret;
 use crate::policy::Credential;
 
-use super::file::{DatadogSection, File, OtlpSection, SecretSource};
+use super::file::{DatadogSection, File, OtlpSection, PushgatewaySection, RemoteWriteSection, SecretSource};
 use super::secrets::{self, StoredSecrets};
 use super::upstreams::{Credentials, base_url};
 use super::{ConfigError, Environment};
@@ -21,6 +22,14 @@ pub enum SinkPlan {
     Datadog(Box<DatadogPlan>),
     /// OTLP over HTTP.
     Otlp(Box<IntakePlan>),
+    /// Prometheus remote write.
+    RemoteWrite(Box<RemoteWritePlan>),
+    /// Prometheus' Pushgateway.
+    Pushgateway(Box<PushgatewayPlan>),
+    /// A file in Prometheus' text format, replaced as a whole.
+    Textfile(PathBuf),
+    /// Points as lines of JSON, appended to a file.
+    Jsonl(PathBuf),
     /// Points as lines of JSON on stdout.
     Stdout,
 }
@@ -34,12 +43,35 @@ pub struct DatadogPlan {
     pub app_key: Option<Secret>,
 }
 
+/// A receiver of remote write.
+#[derive(Clone, Debug)]
+pub struct RemoteWritePlan {
+    /// Without the path.
+    pub intake: IntakePlan,
+    /// As it was written.
+    pub path: String,
+    /// 1 or 2.
+    pub version: u8,
+}
+
+/// A Pushgateway.
+#[derive(Clone, Debug)]
+pub struct PushgatewayPlan {
+    pub intake: IntakePlan,
+    /// The group that is replaced.
+    pub job: String,
+}
+
 impl SinkPlan {
     /// Its name in reports and in the spool.
     pub fn name(&self) -> &'static str {
         match self {
             SinkPlan::Datadog(_) => "datadog",
             SinkPlan::Otlp(_) => "otlp",
+            SinkPlan::RemoteWrite(_) => "remote_write",
+            SinkPlan::Pushgateway(_) => "pushgateway",
+            SinkPlan::Textfile(_) => "textfile",
+            SinkPlan::Jsonl(_) => "jsonl",
             SinkPlan::Stdout => "stdout",
         }
     }
@@ -49,6 +81,11 @@ impl SinkPlan {
         match self {
             SinkPlan::Datadog(datadog) => datadog.intake.upstream.base_url.to_string(),
             SinkPlan::Otlp(intake) => intake.upstream.base_url.to_string(),
+            SinkPlan::RemoteWrite(write) => {
+                format!("{}{}", write.intake.upstream.base_url.origin().ascii_serialization(), write.path)
+            }
+            SinkPlan::Pushgateway(gateway) => gateway.intake.upstream.base_url.to_string(),
+            SinkPlan::Textfile(path) | SinkPlan::Jsonl(path) => path.display().to_string(),
             SinkPlan::Stdout => "lines of JSON".into(),
         }
     }
@@ -68,7 +105,9 @@ impl SinkPlan {
         match self {
             SinkPlan::Datadog(datadog) => Some(&datadog.intake),
             SinkPlan::Otlp(intake) => Some(intake),
-            SinkPlan::Stdout => None,
+            SinkPlan::RemoteWrite(write) => Some(&write.intake),
+            SinkPlan::Pushgateway(gateway) => Some(&gateway.intake),
+            SinkPlan::Textfile(_) | SinkPlan::Jsonl(_) | SinkPlan::Stdout => None,
         }
     }
 }
@@ -88,6 +127,18 @@ pub(super) fn build(
     }
     if let Some(section) = file.sink.otlp.as_ref().filter(|section| section.enabled != Some(false)) {
         sinks.push(SinkPlan::Otlp(Box::new(otlp(section, credentials, environment)?)));
+    }
+    if let Some(section) = file.sink.remote_write.as_ref().filter(|section| section.enabled != Some(false)) {
+        sinks.push(SinkPlan::RemoteWrite(Box::new(remote_write(section, credentials, environment)?)));
+    }
+    if let Some(section) = file.sink.pushgateway.as_ref().filter(|section| section.enabled != Some(false)) {
+        sinks.push(SinkPlan::Pushgateway(Box::new(pushgateway(section, credentials, environment)?)));
+    }
+    if let Some(section) = file.sink.textfile.as_ref().filter(|section| section.enabled != Some(false)) {
+        sinks.push(SinkPlan::Textfile(path("textfile", "/var/lib/node_exporter/host.prom", section.path.as_ref())?));
+    }
+    if let Some(section) = file.sink.jsonl.as_ref().filter(|section| section.enabled != Some(false)) {
+        sinks.push(SinkPlan::Jsonl(path("jsonl", "/var/log/points.jsonl", section.path.as_ref())?));
     }
     if file.sink.stdout.as_ref().is_some_and(|section| section.enabled != Some(false)) {
         sinks.push(SinkPlan::Stdout);
@@ -137,6 +188,68 @@ fn otlp(
         timeouts: &section.timeouts,
     };
     keys.plan(credentials, environment)
+}
+
+fn remote_write(
+    section: &RemoteWriteSection,
+    credentials: &Credentials,
+    environment: Environment<'_>,
+) -> Result<RemoteWritePlan, ConfigError> {
+    let version = section.version.unwrap_or(2);
+    if !(1..=2).contains(&version) {
+        return Err(ConfigError::Hinted {
+            place: "[sink.remote_write]".into(),
+            what: format!("there is no version {version} of remote write"),
+            hint: "write version = 2, or version = 1 for a receiver that knows no newer one".into(),
+        });
+    }
+    let keys = IntakeKeys {
+        name: "remote_write",
+        url: ("url", section.url.as_ref()),
+        credential: section.credential.as_ref(),
+        headers: &section.headers,
+        allow_addresses: &section.allow_addresses,
+        timeouts: &section.timeouts,
+    };
+    let mut intake = keys.plan(credentials, environment)?;
+    let path = intake.upstream.base_url.path().to_owned();
+    intake.upstream.base_url.set_path("");
+    Ok(RemoteWritePlan { intake, path, version })
+}
+
+fn pushgateway(
+    section: &PushgatewaySection,
+    credentials: &Credentials,
+    environment: Environment<'_>,
+) -> Result<PushgatewayPlan, ConfigError> {
+    let job = match &section.job {
+        None => "collector-host".into(),
+        Some(text) => text.read(environment).unwrap_or_default(),
+    };
+    if job.is_empty() {
+        return Err(ConfigError::Hinted {
+            place: "[sink.pushgateway]".into(),
+            what: "job is empty".into(),
+            hint: "write job = \"collector-host\" under [sink.pushgateway], or leave the key out".into(),
+        });
+    }
+    let keys = IntakeKeys {
+        name: "pushgateway",
+        url: ("url", section.url.as_ref()),
+        credential: section.credential.as_ref(),
+        headers: &section.headers,
+        allow_addresses: &section.allow_addresses,
+        timeouts: &section.timeouts,
+    };
+    Ok(PushgatewayPlan { intake: keys.plan(credentials, environment)?, job })
+}
+
+fn path(sink: &str, example: &str, path: Option<&PathBuf>) -> Result<PathBuf, ConfigError> {
+    path.filter(|path| path.file_name().is_some()).cloned().ok_or_else(|| ConfigError::Hinted {
+        place: format!("[sink.{sink}]"),
+        what: if path.is_some() { "path names no file".into() } else { "it has no path".into() },
+        hint: format!("write path = \"{example}\" under [sink.{sink}]"),
+    })
 }
 
 #[cfg(test)]

@@ -30,9 +30,12 @@ fn a_section_without_a_key_is_an_error_that_names_the_variable() {
 
 #[test]
 fn several_sinks_stand_side_by_side() {
-    let text = "[sink.stdout]\n[sink.datadog]\nbase_url = 'http://127.0.0.1:1'\n[sink.otlp]\nendpoint = 'http://a'";
+    let text = "[sink.stdout]\n[sink.datadog]\nbase_url = 'http://127.0.0.1:1'\n[sink.otlp]\nendpoint = 'http://a'\n\
+                [sink.remote_write]\nurl = 'http://b'\n[sink.pushgateway]\nurl = 'http://c'\n[sink.textfile]\npath = '/d'\n\
+                [sink.jsonl]\npath = '/e'";
     let all = sinks(text, &[("DD_API_KEY", "k")]).unwrap();
-    assert_eq!(all.iter().map(SinkPlan::name).collect::<Vec<_>>(), ["datadog", "otlp", "stdout"]);
+    let names = ["datadog", "otlp", "remote_write", "pushgateway", "textfile", "jsonl", "stdout"];
+    assert_eq!(all.iter().map(SinkPlan::name).collect::<Vec<_>>(), names);
 }
 
 #[test]
@@ -50,6 +53,16 @@ fn an_intake_has_its_url_query_credential_and_headers() {
     assert_eq!(timeouts.whole, std::time::Duration::from_secs(7));
     assert_eq!(all[0].secrets(), [(Some("u"), &Secret::new("hunter22"))]);
     assert!(!format!("{all:?}").contains("hunter22"));
+}
+
+#[test]
+fn the_url_of_remote_write_is_taken_as_it_is() {
+    let text = "[sink.remote_write]\nurl = 'http://a:9090/api/v1/write/?x=1'\nversion = 1";
+    let all = sinks(text, &[]).unwrap();
+    let [SinkPlan::RemoteWrite(write)] = all.as_slice() else { panic!("{all:?}") };
+    assert_eq!((write.path.as_str(), write.version), ("/api/v1/write/", 1));
+    assert_eq!(write.intake.upstream.base_url.as_str(), "http://a:9090/");
+    assert_eq!(all[0].place(), "http://a:9090/api/v1/write/");
 }
 
 #[test]
@@ -77,6 +90,18 @@ fn what_cannot_be_is_an_error_with_the_line_to_write() {
         ),
         (otlp("headers = { x = { env = 'NONE' } }"), vec!["header \"x\"", "set NONE"]),
         (otlp("headers = { 'a b' = 'x' }"), vec!["not the text of a header"]),
+        ("[sink.remote_write]".into(), vec!["[sink.remote_write]: it has no url", "write url = \"https://…\""]),
+        ("[sink.remote_write]\nurl = 'http://a'\nversion = 3".into(), vec!["no version 3", "write version = 2"]),
+        ("[sink.pushgateway]\njob = 'x'".into(), vec!["[sink.pushgateway]: it has no url", "write url = "]),
+        (
+            "[sink.pushgateway]\nurl = 'http://a'\njob = ''".into(),
+            vec!["job is empty", "write job = \"collector-host\""],
+        ),
+        (
+            "[sink.textfile]".into(),
+            vec!["[sink.textfile]: it has no path", "write path = ", ".prom\" under [sink.textfile]"],
+        ),
+        ("[sink.jsonl]\npath = '/'".into(), vec!["[sink.jsonl]: path names no file", "under [sink.jsonl]"]),
     ] {
         let error = sinks(&text, &[]).unwrap_err();
         assert!(says.iter().all(|part| error.contains(part)) && !error.contains("hunter22"), "{text}: {error}");

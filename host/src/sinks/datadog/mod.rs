@@ -38,6 +38,6 @@ impl Datadog {
     pub(super) async fn validate(&self, deadline: Instant) -> Result<(), String> {
         let headers = [("accept", "application/json")];
         let request = Request { method: "GET", path: "/api/v1/validate", headers: &headers, body: Bytes::new() };
-        self.0.validate(request, deadline, verdict::of).await
+        self.0.probe(request, deadline, verdict::of).await.into_result()
     }
 }

@@ -4,11 +4,15 @@ use jiff::Timestamp;
 
 use crate::egress::Answer;
 use crate::sinks::Verdict;
-use crate::sinks::intake::usual;
+use crate::sinks::intake::{deferred, usual};
 
 /// From an answer.
 pub(super) fn of(answer: &Answer, now: Timestamp) -> Verdict {
-    usual(answer, &errors(answer), now)
+    match answer.status {
+        // The Agent sends these again too: what balances the intake's load says so now and then.
+        404 | 405 => deferred(answer, &errors(answer), now),
+        _ => usual(answer, &errors(answer), now),
+    }
 }
 
 /// What the intake says of itself: `{"errors": ["…"]}`.

@@ -41,7 +41,7 @@ impl Otlp {
     /// A request without data, which a receiver should answer with success ("OTLP/HTTP Response").
     pub(super) async fn validate(&self, deadline: Instant) -> Result<(), String> {
         let nothing = payload::gzip(&[]).unwrap_or_default();
-        self.intake.validate(request(nothing), deadline, verdict::of).await
+        self.intake.probe(request(nothing), deadline, verdict::of).await.into_result()
     }
 }
 

@@ -30,8 +30,8 @@ pub(super) fn of(answer: &Answer, now: Timestamp) -> Verdict {
             None => Verdict::Delivered,
         },
         429 | 502..=504 => deferred(answer, &words(answer), now),
-        // No verdict on the data: whoever holds a wrong key has them kept, a body that is too large is cut.
-        401 | 403 | 413 | ..=399 => usual(answer, &words(answer), now),
+        // No verdict on the data: who has a wrong key or a wrong address keeps them, a body that is too large is cut.
+        401 | 403..=405 | 413 | ..=399 => usual(answer, &words(answer), now),
         _ => rejected(answer, &words(answer)),
     }
 }
@@ -101,10 +101,10 @@ mod tests {
         for status in [429, 502, 503, 504] {
             assert_eq!(verdict(status), Verdict::Deferred { reason: format!("{status} why"), wait: None });
         }
-        for status in [400, 404, 405, 408, 415, 422, 500, 501, 505] {
+        for status in [400, 408, 415, 422, 500, 501, 505] {
             assert_eq!(verdict(status), Verdict::Rejected { reason: format!("{status} why") });
         }
-        for status in [401, 403] {
+        for status in [401, 403, 404, 405] {
             assert_eq!(verdict(status), Verdict::Held { reason: format!("{status} why") });
         }
         // Something else stands at that address.
