@@ -1,7 +1,8 @@
 """The world of EC2: moto serves it, and what each series must be is computed from the seeds.
 
-Runs with the Python that moto is installed in: `aws_world.py PORT NOW PRICES EXPECTED`, NOW in seconds since 1970, PRICES the
-collector's list of on-demand prices (its only shared input), EXPECTED the file that is written when the server is ready.
+Runs with the Python that moto is installed in: `aws_world.py PORT NOW PRICES SECRETS EXPECTED`, NOW in seconds since 1970, PRICES the
+collector's list of on-demand prices (its only shared input), SECRETS those of Secrets Manager as a JSON object, EXPECTED the file
+that is written when the server is ready.
 """
 
 import csv
@@ -141,19 +142,22 @@ def expect(ec2, prices, now_s):
 
 def main():
     """See above."""
-    port, now_s, prices_file, expected_file = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], pathlib.Path(sys.argv[4])
+    port, now_s, prices_file, secrets, expected_file = int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:]
     ThreadedMotoServer(ip_address="127.0.0.1", port=port).start()
     # moto's server unpacks a compressed request twice.
     plain = botocore.config.Config(disable_request_compression=True)
     access = {"aws_access_key_id": "x", "aws_secret_access_key": "x", "region_name": REGION, "config": plain}
-    ec2, cloudwatch = (boto3.client(name, endpoint_url=f"http://127.0.0.1:{port}", **access) for name in ("ec2", "cloudwatch"))
+    services = ("ec2", "cloudwatch", "secretsmanager")
+    ec2, cloudwatch, keeper = (boto3.client(name, endpoint_url=f"http://127.0.0.1:{port}", **access) for name in services)
     launched = launch(ec2_backends[DEFAULT_ACCOUNT_ID][REGION], ec2, now_s)
     measure(cloudwatch, launched, now_s)
     make_volumes(ec2, launched)
+    for name, value in json.loads(secrets).items():
+        keeper.create_secret(Name=name, SecretString=value)
     lines = [line for line in pathlib.Path(prices_file).read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
     prices = {row["instance_type"]: float(row["usd_per_hour"]) for row in csv.DictReader(lines) if row["region"] == REGION}
     expected = {series: {"value": value} for series, value in expect(ec2, prices, now_s).items()}
-    expected_file.write_text(json.dumps(expected, indent=1) + "\n", encoding="utf-8")
+    pathlib.Path(expected_file).write_text(json.dumps(expected, indent=1) + "\n", encoding="utf-8")
     signal.pause()
 
 

@@ -13,6 +13,20 @@ import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "collector-host/e2e"
+DEBIAN_SOURCES = pathlib.Path("/etc/apt/sources.list.d/debian.sources")
+
+# Unpacks one package of Debian sid into a folder, without installing it.
+UNPACK_FROM_SID = r"""
+set -euo pipefail
+tmp=$(mktemp -d); trap 'rm -rf "$tmp"' EXIT
+mkdir -p "$tmp/lists/partial" "$tmp/cache/archives/partial" "$tmp/parts" "$2"
+awk 'BEGIN { RS = ""; ORS = "\n\n" } !/security/ { sub(/Suites:[^\n]*/, "Suites: sid"); print }' "$3" >"$tmp/parts/sid.sources"
+sid() { apt-get -qq -o Dir::Etc::sourcelist=/dev/null -o Dir::Etc::sourceparts="$tmp/parts" -o Dir::State::lists="$tmp/lists" \
+    -o Dir::Cache="$tmp/cache" -o APT::Sandbox::User="$(id -un)" "$@"; }
+sid update
+(cd "$tmp" && sid download "$1")
+dpkg -x "$tmp"/*.deb "$2"
+"""
 
 
 class Missing(Exception):
@@ -65,6 +79,32 @@ def install(name, contents, commands):
                 raise Missing(f"`{' '.join(map(str, command))}` failed:\n{tail(done.stdout)}")
     mark.write_text(contents)
     return folder
+
+
+def of_debian(package, path):
+    """A program of a package of Debian sid, unpacked into CACHE once; None where that cannot be had."""
+    if not (shutil.which("apt-get") and DEBIAN_SOURCES.is_file()):
+        return None
+    command = ["bash", "-c", UNPACK_FROM_SID, "unpack", package, ".", DEBIAN_SOURCES]
+    try:
+        return install(package, f"{package} of Debian sid", lambda _: [command]) / path
+    except Missing as e:
+        say(f"  {e}")
+        return None
+
+
+def build_with_go(module, version, package=""):
+    """A program out of a Go module, or out of a folder of it, built into CACHE once; its path."""
+    go, name = program("go"), (package or module).rpartition("/")[2]
+
+    def commands(_folder):
+        # `go install` would ask for the list of versions, which not every proxy has.
+        yield ["rm", "-f", "go.mod", "go.sum"]
+        yield [go, "mod", "init", "e2e"]
+        yield [go, "mod", "edit", f"-require={module}@{version}"]
+        yield [go, "build", "-mod=mod", "-o", name, f"{module}/{package}".rstrip("/")]
+
+    return install(f"{name}-go", f"{module}@{version}", commands) / name
 
 
 def tail(text, lines=15):

@@ -1,11 +1,11 @@
 """The store: VictoriaMetrics, which takes Datadog's v2 series and gives back every sample.
 
 `/datadog/api/v2/series` makes a label of each tag `key:value`; a tag without a colon becomes the label of that name with the
-value `no_label_value` (VictoriaMetrics, lib/protoparser/datadogutil, SplitTag). Names keep their dots.
+value `no_label_value` (VictoriaMetrics, lib/protoparser/datadogutil, SplitTag). Names keep their dots; OTLP's do too, and the attributes of
+its resource become labels.
 """
 
 import json
-import pathlib
 import shutil
 import subprocess
 import urllib.parse
@@ -14,20 +14,6 @@ import parts
 
 GO_VERSION = "v1.110.0"
 GO_MODULE = "github.com/VictoriaMetrics/VictoriaMetrics"
-DEBIAN_SOURCES = pathlib.Path("/etc/apt/sources.list.d/debian.sources")
-
-# Unpacks one package of Debian sid into a folder, without installing it.
-UNPACK_FROM_SID = r"""
-set -euo pipefail
-tmp=$(mktemp -d); trap 'rm -rf "$tmp"' EXIT
-mkdir -p "$tmp/lists/partial" "$tmp/cache/archives/partial" "$tmp/parts" "$2"
-awk 'BEGIN { RS = ""; ORS = "\n\n" } !/security/ { sub(/Suites:[^\n]*/, "Suites: sid"); print }' "$3" >"$tmp/parts/sid.sources"
-sid() { apt-get -qq -o Dir::Etc::sourcelist=/dev/null -o Dir::Etc::sourceparts="$tmp/parts" -o Dir::State::lists="$tmp/lists" \
-    -o Dir::Cache="$tmp/cache" -o APT::Sandbox::User="$(id -un)" "$@"; }
-sid update
-(cd "$tmp" && sid download "$1")
-dpkg -x "$tmp"/*.deb "$2"
-"""
 
 
 def find():
@@ -35,13 +21,8 @@ def find():
     own = shutil.which("victoria-metrics")
     if own and takes_v2(own):
         return own
-    if shutil.which("apt-get") and DEBIAN_SOURCES.is_file():
-        command = ["bash", "-c", UNPACK_FROM_SID, "unpack", "victoria-metrics", ".", DEBIAN_SOURCES]
-        try:
-            return parts.install("victoria-metrics", "victoria-metrics of Debian sid", lambda _: [command]) / "usr/bin/victoria-metrics"
-        except parts.Missing as e:
-            parts.say(f"  {e}")
-    return build_with_go()
+    debian = parts.of_debian("victoria-metrics", "usr/bin/victoria-metrics")
+    return debian or parts.build_with_go(GO_MODULE, GO_VERSION, "app/victoria-metrics")
 
 
 def takes_v2(path):
@@ -49,20 +30,6 @@ def takes_v2(path):
     said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
     numbers = [part.lstrip("v").split(".") for part in said.replace("-", " ").split() if part.startswith("v1.")]
     return bool(numbers) and int(numbers[0][1]) >= 93
-
-
-def build_with_go():
-    """The program out of its Go module."""
-    go = parts.program("go")
-
-    def commands(_folder):
-        # `go install` would ask for the list of versions, which not every proxy has.
-        yield ["rm", "-f", "go.mod", "go.sum"]
-        yield [go, "mod", "init", "store"]
-        yield [go, "mod", "edit", f"-require={GO_MODULE}@{GO_VERSION}"]
-        yield [go, "build", "-mod=mod", "-o", "victoria-metrics", f"{GO_MODULE}/app/victoria-metrics"]
-
-    return parts.install("victoria-metrics-go", f"{GO_MODULE}@{GO_VERSION}", commands) / "victoria-metrics"
 
 
 class Store:
@@ -84,6 +51,23 @@ class Store:
     def stop(self):
         """Ends it."""
         self.server.stop()
+
+    def sinks(self):
+        """The sinks of host.toml that write into it. What does not come as Datadog's bears a label `sink` of its own, by `extra_label`."""
+        return f"""
+[sink.datadog]
+base_url = "{self.url}/datadog"
+api_key = {{ env = "STORE_KEY" }}
+allow_addresses = ["loopback"]
+
+[sink.otlp]
+endpoint = "{self.url}/opentelemetry?extra_label=sink=otlp"
+allow_addresses = ["loopback"]
+
+[sink.remote_write]
+url = "{self.url}/api/v1/write?extra_label=sink=remote_write"
+allow_addresses = ["loopback"]
+"""
 
     def samples(self):
         """Everything that is in the store: a list of (labels as sorted pairs, milliseconds since 1970, value), sorted."""
