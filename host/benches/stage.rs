@@ -88,6 +88,7 @@ impl Stage {
                 fuel: u64::MAX / 2,
                 memory: ByteSize::mib(1024),
                 points: 10_000_000,
+                series: 10_000_000,
                 requests: 10_000,
                 requests_at_once: 10_000,
                 ..Limits::default()

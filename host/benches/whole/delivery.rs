@@ -52,7 +52,7 @@ pub fn delivery(table: &mut Table) {
         format!(
             "[cycle]\ndeadline = '60s'\n[sink.datadog]\nbase_url = '{}'\nallow_addresses = ['loopback']\n\
              [upstream.evil]\nbase_url = 'http://127.0.0.1:9'\n[spool]\nbytes = '1GiB'\n\
-             [limits]\npoints = {BACKLOG}\nmemory = '1GiB'\nfuel = 1_000_000_000_000\n\
+             [limits]\npoints = {BACKLOG}\nseries = {BACKLOG}\nmemory = '1GiB'\nfuel = 1_000_000_000_000\n\
              [collector.hostile]\nsettings = {{ act = '{act}', number = {points} }}\n",
             intake.url
         )

@@ -19,7 +19,7 @@ use crate::delivery::{Courier, Recorder, Seal, common_tags};
 use crate::egress::{Egress, Network, system_lookup};
 use crate::limits::ByteSize;
 use crate::model::{
-    Blame, CycleSummary, Event, Fault, Manifest, Name, Outcome, Point, PointRef, Reason, RunSummary, Streak,
+    Blame, CycleSummary, Event, Fault, Manifest, Name, Outcome, Point, PointRef, Reason, RunSummary, SeriesSet, Streak,
     WorkloadReports,
 };
 use crate::runner::{Cycle, Finished};
@@ -216,6 +216,14 @@ struct IntoSpool(Recorder);
 impl Journal for IntoSpool {
     fn keep(&self, points: &mut dyn Iterator<Item = PointRef<'_>>) {
         self.0.write(points);
+    }
+
+    fn points_within_hour(&self) -> usize {
+        self.0.points_within_hour()
+    }
+
+    fn series_within_hour(&self) -> SeriesSet {
+        self.0.series_within_hour()
     }
 }
 

@@ -144,9 +144,12 @@ limits! {
     /// Bodies of all answers of an attempt, decompressed.
     response_total: ByteSize = ByteSize::mib(512);
 
-    /// Points of an attempt, and so the series of a collector, names with their tags: none may come twice, and each may become a paid
-    /// custom metric. More are refused.
+    /// Points of an attempt: of each series, a name with its tags, there is one at most. More are refused.
     points: u32 = 10_000;
+
+    /// Series of a collector within an hour, names with their tags: each may become a paid custom metric, and a tag whose values come and
+    /// go makes new ones in every cycle. New ones beyond are refused; those that were there go on.
+    series: u32 = 20_000;
 
     /// Tags of one point. A point with more is refused.
     tags: u32 = 16;

@@ -8,6 +8,7 @@ mod name;
 mod point;
 mod sample;
 mod secret;
+mod series_set;
 mod workload;
 
 pub use cycle::{CycleOutcome, CycleSummary, RunSummary, SinkSummary, Streak, Transfer};
@@ -21,4 +22,5 @@ pub use name::{Name, NameError};
 pub use point::{Gap, Outcome, Point, PointRef, TagSet};
 pub use sample::Sample;
 pub use secret::{Redactor, Secret};
+pub use series_set::SeriesSet;
 pub use workload::{Ending, Failure, JobRun, WorkloadReports};

@@ -96,7 +96,7 @@ impl Runtime {
             wasi: wasi::context(attempt.now, &log),
             table: wasmtime::component::ResourceTable::new(),
             limiter: Limiter::new(limits),
-            ledger: Ledger::new(loaded.declared.clone(), limits),
+            ledger: Ledger::new(loaded.declared.clone(), limits, attempt.journal.clone()),
             journal: attempt.journal.clone(),
             log,
             settings: attempt.settings.clone(),

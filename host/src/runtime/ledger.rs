@@ -7,6 +7,8 @@ use foldhash::fast::FixedState;
 use indexmap::IndexMap;
 use indexmap::map::Entry;
 
+use super::budget::SeriesBudget;
+use super::journal::Journal;
 use crate::limits::Limits;
 use crate::model::{Gap, Point, PointRef, Series, TagSet};
 
@@ -46,6 +48,7 @@ struct DeclaredSeries {
 pub(super) struct Ledger {
     declared: Arc<Declared>,
     points_max: usize,
+    budget: SeriesBudget,
     tags_max: usize,
     tag_bytes_max: usize,
     /// By series and tags, in the order in which they came.
@@ -72,6 +75,10 @@ impl Declared {
         Declared { by_name, all }
     }
 
+    fn name(&self, n: u32) -> Arc<str> {
+        self.all.get(n as usize).map(|series| series.name.clone()).unwrap_or_default()
+    }
+
     fn find(&self, name: &str, last: Option<u32>) -> Result<(u32, &DeclaredSeries), Refusal> {
         let same = last.and_then(|n| Some((n, self.all.get(n as usize)?)));
         if let Some(found) = same.filter(|(_, series)| &*series.name == name) {
@@ -86,10 +93,11 @@ impl Declared {
 }
 
 impl Ledger {
-    pub fn new(declared: Arc<Declared>, limits: &Limits) -> Ledger {
+    pub fn new(declared: Arc<Declared>, limits: &Limits, journal: Option<Arc<dyn Journal>>) -> Ledger {
         Ledger {
             declared,
             points_max: limits.points as usize,
+            budget: SeriesBudget::new(limits.series as usize, journal),
             tags_max: limits.tags as usize,
             tag_bytes_max: limits.tag_bytes as usize,
             points: IndexMap::default(),
@@ -121,21 +129,29 @@ impl Ledger {
         tags.sort_unstable();
         tags.dedup();
         let is_full = self.points.len() >= self.points_max;
-        match self.points.entry((n, TagSet::of_sorted(tags))) {
-            Entry::Vacant(entry) if !is_full => {
+        self.budget.prepare(self.points.len(), |known| {
+            let is_fresh = |(n, tags): &&(u32, TagSet)| !known.contains(&declared.name(*n), tags);
+            self.points.keys().filter(is_fresh).count()
+        });
+        let (rule, what) = match self.points.entry((n, TagSet::of_sorted(tags))) {
+            Entry::Occupied(_) => (Rule::Duplicate, " was emitted before with the same tags".to_owned()),
+            Entry::Vacant(_) if is_full => {
+                (Rule::Limit, format!(": more points than the limit points ({})", self.points_max))
+            }
+            Entry::Vacant(entry) if !self.budget.takes(series, &entry.key().1) => {
+                let series_max = self.budget.series_max();
+                (
+                    Rule::Limit,
+                    format!(": more series within an hour than the limit series ({series_max}), told apart by tags"),
+                )
+            }
+            Entry::Vacant(entry) => {
                 // A sum over nothing is -0 in Rust; nobody wants to see that.
                 entry.insert(value + 0.0);
-                Ok(())
+                return Ok(());
             }
-            Entry::Vacant(_) => {
-                let message = format!("series {series}: more points than the limit points ({})", self.points_max);
-                Err(self.refused(Some(n), refusal(Rule::Limit, message)))
-            }
-            Entry::Occupied(_) => {
-                let message = format!("series {series} was emitted before with the same tags");
-                Err(self.refused(Some(n), refusal(Rule::Duplicate, message)))
-            }
-        }
+        };
+        Err(self.refused(Some(n), refusal(rule, format!("series {series}{what}"))))
     }
 
     fn check<T: AsRef<str>>(&self, series: &DeclaredSeries, value: f64, tags: &[T]) -> Result<(), Refusal> {
@@ -203,15 +219,15 @@ impl Ledger {
     /// the collector did not speak of, `silence` is the reason.
     pub fn close(self, silence: &str) -> (Vec<Point>, Vec<Gap>) {
         let Ledger { declared, points, mut gaps, .. } = self;
-        let name = |n: u32| declared.all.get(n as usize).map(|series| series.name.clone()).unwrap_or_default();
         for (n, _) in declared.all.iter().enumerate() {
             gaps.entry(u32::try_from(n).unwrap_or(u32::MAX)).or_insert_with(|| silence.to_owned());
         }
         for (n, _) in points.keys() {
             gaps.remove(n);
         }
-        let points = points.into_iter().map(|((n, tags), value)| Point { series: name(n), value, tags }).collect();
-        (points, gaps.into_iter().map(|(n, reason)| Gap { series: name(n), reason }).collect())
+        let points =
+            points.into_iter().map(|((n, tags), value)| Point { series: declared.name(n), value, tags }).collect();
+        (points, gaps.into_iter().map(|(n, reason)| Gap { series: declared.name(n), reason }).collect())
     }
 }
 
@@ -230,12 +246,13 @@ fn refusal(rule: Rule, message: String) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::SeriesSet;
 
     fn emit(ledger: &mut Ledger, n: u32) -> Result<(), Refusal> {
         ledger.emit("a.x", 1.0, &mut vec![format!("env:{n}")])
     }
 
-    fn ledger(limits: Limits) -> Ledger {
+    fn ledger_after(limits: Limits, journal: Option<Arc<dyn Journal>>) -> Ledger {
         let series: Vec<Series> = ["a.x", "a.y"]
             .into_iter()
             .map(|name| Series {
@@ -247,7 +264,11 @@ mod tests {
                 only_with: None,
             })
             .collect();
-        Ledger::new(Arc::new(Declared::new(series.iter())), &limits)
+        Ledger::new(Arc::new(Declared::new(series.iter())), &limits, journal)
+    }
+
+    fn ledger(limits: Limits) -> Ledger {
+        ledger_after(limits, None)
     }
 
     #[test]
@@ -294,6 +315,41 @@ mod tests {
         assert!(emit(&mut ledger, 1).is_ok() && emit(&mut ledger, 2).is_ok());
         assert_eq!(emit(&mut ledger, 3).unwrap_err().rule, Rule::Limit);
         assert_eq!(ledger.close("silence").0.len(), 2);
+    }
+
+    /// An hour in which `a.x` had the tags `env:0`, `env:1`, …, each in so many points.
+    struct Hour {
+        series: u32,
+        points_of_each: usize,
+    }
+
+    impl Journal for Hour {
+        fn keep(&self, _: &mut dyn Iterator<Item = PointRef<'_>>) {}
+
+        fn points_within_hour(&self) -> usize {
+            self.series as usize * self.points_of_each
+        }
+
+        fn series_within_hour(&self) -> SeriesSet {
+            let mut set = SeriesSet::default();
+            (0..self.series).for_each(|n| set.insert("a.x", &TagSet::new([format!("env:{n}").as_str()])));
+            set
+        }
+    }
+
+    #[test]
+    fn series_beyond_the_budget_of_an_hour_are_refused_and_known_ones_go_on() {
+        for points_of_each in [1, 4] {
+            let hour = Hour { series: 3, points_of_each };
+            let mut ledger = ledger_after(Limits { series: 5, ..Limits::default() }, Some(Arc::new(hour)));
+            let taken: Vec<bool> = [10, 0, 1, 11, 12, 2, 13].map(|n| emit(&mut ledger, n).is_ok()).into();
+            assert_eq!(taken, [true, true, true, true, false, true, false], "{points_of_each}");
+            let refusal = ledger.first_refusal().unwrap();
+            assert_eq!(refusal.rule, Rule::Limit);
+            assert!(refusal.message.contains("the limit series (5)"), "{refusal:?}");
+        }
+        let mut alone = ledger(Limits { series: 2, ..Limits::default() });
+        assert_eq!([0, 1, 2].map(|n| emit(&mut alone, n).is_ok()), [true, true, false]);
     }
 
     #[test]

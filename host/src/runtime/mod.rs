@@ -7,6 +7,7 @@
 
 mod bindings;
 mod bounded;
+mod budget;
 mod cache;
 mod engine;
 mod imports;

@@ -78,6 +78,14 @@ impl Batch<'_> {
         Ok(frame)
     }
 
+    /// Name and own tags of every point's series.
+    pub fn series_and_tags(&self) -> impl Iterator<Item = (&str, TagSet)> {
+        self.points.iter().filter_map(|point| {
+            let series = self.series.get(point.series as usize)?;
+            Some((series.name, TagSet::of_joined(point.tags)))
+        })
+    }
+
     /// The points with all of their tags and the time.
     pub fn samples(&self) -> impl Iterator<Item = Sample> {
         let series: Vec<(Arc<str>, Kind, Arc<str>)> =

@@ -25,7 +25,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 
 use crate::limits::ByteSize;
-use crate::model::{Sample, TagSet};
+use crate::model::{Sample, SeriesSet, TagSet};
 
 pub use frame::{Batch, BatchPoint, BatchSeries};
 pub use lock::{Holder, LockError, StateLock};
@@ -163,6 +163,26 @@ impl Spool {
     pub fn newest_slot(&self) -> Option<(Timestamp, SlotValues)> {
         let newest = lock(&self.0.segments).keys().filter_map(|name| slot_of(name)).max()?;
         Some((newest, self.0.values_of(newest)))
+    }
+
+    /// How many points there are of slots after this one.
+    pub fn points_after(&self, slot: Timestamp) -> u64 {
+        self.0.segments_after(slot).values().map(|segment| segment.points_from(0).unwrap_or_default()).sum()
+    }
+
+    /// The series of slots after this one whose points all carry these tags, by the tags that they have besides.
+    pub fn series_after(&self, slot: Timestamp, common: &TagSet) -> SeriesSet {
+        let mut series = SeriesSet::default();
+        for (name, segment) in self.0.segments_after(slot) {
+            let mut keep = |batch: &Batch<'_>| {
+                if batch.tags == common.as_joined() {
+                    batch.series_and_tags().for_each(|(name, tags)| series.insert(name, &tags));
+                }
+            };
+            // Who delivers says what cannot be read.
+            drop(self.0.for_each_batch(&name, &segment, segment.len(), &mut keep));
+        }
+        series
     }
 
     /// Forgets what all sinks are through with, but for the slots that may still be repeated.
@@ -360,14 +380,30 @@ impl Shared {
         values
     }
 
+    fn segments_after(&self, slot: Timestamp) -> BTreeMap<String, Arc<Segment>> {
+        let segments = lock(&self.segments).clone();
+        segments.into_iter().filter(|(name, _)| slot_of(name).is_some_and(|of| of > slot)).collect()
+    }
+
     /// All samples of a segment up to `end`, as far as they can be read.
     fn for_each_sample(&self, name: &str, segment: &Segment, end: u64, take: &mut dyn FnMut(Sample)) -> io::Result<()> {
+        self.for_each_batch(name, segment, end, &mut |batch| batch.samples().for_each(&mut *take))
+    }
+
+    /// All batches of a segment up to `end`, as far as they can be read.
+    fn for_each_batch(
+        &self,
+        name: &str,
+        segment: &Segment,
+        end: u64,
+        take: &mut dyn FnMut(&Batch<'_>),
+    ) -> io::Result<()> {
         let mut offset = 0;
         loop {
             match segment.read(offset, end)? {
                 Found::Frame { header, batch, next } => {
                     if let Some(batch) = header.batch(&batch) {
-                        batch.samples().for_each(&mut *take);
+                        take(&batch);
                     }
                     offset = next;
                 }

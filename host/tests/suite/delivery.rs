@@ -148,7 +148,7 @@ fn an_intake_that_does_not_take_the_key_is_asked_once() {
 #[test]
 fn many_points_are_split_within_both_limits() {
     let intake = Intake::start();
-    let site = site(&intake, 200_000).config("[limits]\npoints = 200_000\nmemory = '512MiB'");
+    let site = site(&intake, 200_000).config("[limits]\npoints = 200_000\nseries = 400_000\nmemory = '512MiB'");
     let called = site.call(&["run-all", "--format", "json"]);
     assert_eq!((called.code, sink(&called)["delivered"].as_u64()), (0, Some(200_000 + OWN)), "{}", called.stderr);
     for request in intake.requests() {
@@ -165,4 +165,25 @@ fn the_stdout_sink_writes_lines_of_json_and_the_report_goes_elsewhere() {
     assert_eq!(lines.len() as u64, 5 + OWN);
     assert_eq!(lines[0]["series"], "hostile.value");
     assert!(called.stderr.contains("\"schema\": 1"), "{}", called.stderr);
+}
+
+#[test]
+fn a_tag_whose_values_come_and_go_uses_up_the_series_of_an_hour_and_no_other_hours() {
+    let intake = Intake::start();
+    let site = site(&intake, 5).config("[collector.hostile.limits]\nseries = 6");
+    let run = |site: &Site, now: &str| {
+        let report = site.call(&["run-all", "--format", "json", "--now", now]).json();
+        let run = report["runs"][0].clone();
+        (run["outcome"].as_str().unwrap().to_owned(), run["points"].as_u64().unwrap(), run["message"].to_string())
+    };
+    assert_eq!(run(&site, "2025-10-24T12:00:00Z").1, 5);
+    // Five known ones, a new one, and two too many.
+    let site = site.replace_config("number = 5", "number = 8");
+    let (outcome, points, reason) = run(&site, "2025-10-24T12:15:00Z");
+    assert_eq!((outcome.as_str(), points), ("partial", 6), "{reason}");
+    assert!(reason.contains("more series within an hour than the limit series (6)"), "{reason}");
+    // Two known ones and another new one: not within the hour of the others.
+    let site = site.replace_config("number = 8", "act = 'long-tag', number = 9");
+    assert_eq!(run(&site, "2025-10-24T12:45:00Z").1, 2);
+    assert_eq!(run(&site, "2025-10-24T13:45:00Z"), ("emitted".into(), 3, "null".into()));
 }

@@ -204,7 +204,7 @@ fn a_disk_that_takes_no_more_is_a_fault_and_the_points_arrive_all_the_same() {
         .guest("hostile")
         .env("DD_API_KEY", "the-api-key")
         .config(&intake.config())
-        .config("[upstream.evil]\nbase_url = 'http://127.0.0.1:9'\n[limits]\npoints = 40_000")
+        .config("[upstream.evil]\nbase_url = 'http://127.0.0.1:9'\n[limits]\npoints = 40_000\nseries = 100_000")
         .config(&format!("[collector.hostile.settings]\nnumber = {MANY}"));
     // No file may have more than 256 KiB: what a full disk answers, one step earlier.
     let host = site.command(&[]).get_program().to_owned();
