@@ -1,7 +1,11 @@
 //! No SDK: every call says so.
 
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
 use crate::{
-    Error, ErrorKind, Instance, InstanceTypes, Options, Page, Snapshot, SpotPrice, Traffic, Utilization, Volume,
+    Error, ErrorKind, Instance, InstanceTypes, Keys, Options, Page, Scope, Snapshot, SpotPrice, ToSign, Traffic,
+    Utilization, Volume,
 };
 
 /// A client that nobody can have.
@@ -13,7 +17,7 @@ impl Client {
     /// Always.
     #[expect(clippy::unused_async, reason = "the other client's connects")]
     pub async fn connect(_options: &Options) -> Result<Client, Error> {
-        Err(Error::new(ErrorKind::Credential, "this host was built without AWS (cargo feature ec2)"))
+        Err(absent())
     }
 
     pub fn region(&self) -> &str {
@@ -60,9 +64,35 @@ impl Client {
 /// # Errors
 /// Always.
 #[expect(clippy::unused_async, reason = "the other one asks")]
-pub async fn secrets(
-    _options: &Options,
-    _names: &[String],
-) -> Result<std::collections::BTreeMap<String, Result<String, String>>, Error> {
-    Err(Error::new(ErrorKind::Credential, "this host was built without AWS (cargo feature ec2)"))
+pub async fn secrets(_options: &Options, _names: &[String]) -> Result<BTreeMap<String, Result<String, String>>, Error> {
+    Err(absent())
+}
+
+/// # Errors
+/// Always.
+#[expect(clippy::unused_async, reason = "the other one asks")]
+pub async fn find_region(_written: Option<&str>) -> Result<String, Error> {
+    Err(absent())
+}
+
+/// # Errors
+/// Always.
+#[expect(clippy::unused_async, reason = "the other one asks")]
+pub async fn find_keys(_region: &str) -> Result<Keys, Error> {
+    Err(absent())
+}
+
+/// # Errors
+/// Always.
+pub fn sign(
+    _request: ToSign<'_>,
+    _scope: Scope<'_>,
+    _keys: &Keys,
+    _at: SystemTime,
+) -> Result<Vec<(String, String)>, Error> {
+    Err(absent())
+}
+
+fn absent() -> Error {
+    Error::new(ErrorKind::Credential, "this host was built without AWS (cargo feature ec2)")
 }

@@ -185,29 +185,13 @@ impl Client {
 
 /// Region, credentials and patience, for clients of all services; and the region's name.
 pub(crate) async fn config(options: &Options) -> Result<(SdkConfig, String), Error> {
-    // Where there is no metadata service, as on a laptop, its address swallows packets.
-    let metadata_timeout = Duration::from_millis(500);
-    let imds = imds::Client::builder()
-        .max_attempts(1)
-        .connect_timeout(metadata_timeout)
-        .read_timeout(metadata_timeout)
-        .build();
-    let region = match &options.region {
-        Some(region) => Some(Region::new(region.clone())),
-        None => {
-            let last = ImdsRegionProvider::builder().imds_client(imds.clone()).build();
-            let chain = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new());
-            chain.or_else(ProfileFileRegionProvider::new()).or_else(last).region().await
-        }
-    };
-    let region = region.ok_or_else(|| Error::new(ErrorKind::Credential, "no AWS region is set"))?;
-    let credentials = DefaultCredentialsChain::builder().imds_client(imds).region(region.clone()).build().await;
+    let region = region(options.region.as_deref()).await?;
     let attempt = options.timeout.unwrap_or(Duration::from_secs(30));
     let timeouts =
         TimeoutConfig::builder().connect_timeout(Duration::from_secs(5)).operation_attempt_timeout(attempt).build();
     let loader = aws_config::defaults(BehaviorVersion::latest())
         .region(region.clone())
-        .credentials_provider(credentials)
+        .credentials_provider(credentials(region.clone()).await)
         .retry_config(RetryConfig::standard())
         .timeout_config(timeouts);
     let loader = match &options.endpoint_url {
@@ -216,6 +200,28 @@ pub(crate) async fn config(options: &Options) -> Result<(SdkConfig, String), Err
     };
     let config = loader.load().await;
     Ok((config, region.to_string()))
+}
+
+/// The region that is written, else the SDK's chain's: environment, profile, instance metadata.
+pub(crate) async fn region(written: Option<&str>) -> Result<Region, Error> {
+    if let Some(region) = written {
+        return Ok(Region::new(region.to_owned()));
+    }
+    let last = ImdsRegionProvider::builder().imds_client(metadata()).build();
+    let chain = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new());
+    let found = chain.or_else(ProfileFileRegionProvider::new()).or_else(last).region().await;
+    found.ok_or_else(|| Error::new(ErrorKind::Credential, "no AWS region is set"))
+}
+
+/// The SDK's chain of credentials.
+pub(crate) async fn credentials(region: Region) -> DefaultCredentialsChain {
+    DefaultCredentialsChain::builder().imds_client(metadata()).region(region).build().await
+}
+
+/// The metadata service of an instance. Where there is none, as on a laptop, its address swallows packets.
+fn metadata() -> imds::Client {
+    let timeout = Duration::from_millis(500);
+    imds::Client::builder().max_attempts(1).connect_timeout(timeout).read_timeout(timeout).build()
 }
 
 /// A query for one instance; its id must begin with a small letter.

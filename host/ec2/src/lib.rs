@@ -1,4 +1,5 @@
-//! Amazon EC2 and the CPU of its instances, as the host's collectors ask for it: pages of plain rows, errors of few kinds.
+//! Amazon EC2 and the CPU of its instances, as the host's collectors ask for it: pages of plain rows, errors of few kinds. And what
+//! else of AWS the host needs: secrets by name, keys of an account, signatures made with them.
 //!
 //! The only crate that names the AWS SDKs. Credentials come by the SDK's chain: environment, profile, web identity (IRSA),
 //! container, instance metadata. No credential process is started.
@@ -10,11 +11,14 @@ mod client;
 mod error;
 #[cfg(feature = "aws")]
 mod from_sdk;
+mod keys;
 mod rows;
 #[cfg(feature = "aws")]
 mod sdk_error;
 #[cfg(feature = "aws")]
 mod secrets;
+#[cfg(feature = "aws")]
+mod signature;
 mod traffic;
 
 use std::time::Duration;
@@ -22,13 +26,16 @@ use std::time::Duration;
 #[cfg(not(feature = "aws"))]
 pub use absent::Client;
 #[cfg(not(feature = "aws"))]
-pub use absent::secrets;
+pub use absent::{find_keys, find_region, secrets, sign};
 #[cfg(feature = "aws")]
 pub use client::Client;
 pub use error::{Error, ErrorKind};
+pub use keys::{Keys, Scope, ToSign};
 pub use rows::{Instance, InstanceType, InstanceTypes, Page, Snapshot, SpotPrice, Utilization, Volume};
 #[cfg(feature = "aws")]
 pub use secrets::secrets;
+#[cfg(feature = "aws")]
+pub use signature::{find_keys, find_region, sign};
 pub use traffic::{Observer, Traffic};
 
 /// What the plan says.

@@ -10,7 +10,8 @@ use super::options::{Format, Global, check_memory, plan_with_secrets};
 use super::output;
 use crate::clock;
 use crate::config::Plan;
-use crate::egress::{Network, system_lookup};
+use crate::egress::{Egress, Network, system_lookup};
+use crate::policy::Credential;
 use crate::sinks::{Descriptions, Sink};
 use crate::store::Store;
 
@@ -19,15 +20,18 @@ use crate::store::Store;
 /// Runs no collector. Exit code 0 where a cycle could run with all of them, 2 where something is to be mended.
 #[derive(Debug, Args)]
 pub(super) struct Check {
-    /// Also ask the sinks whether they take the key
+    /// Also ask the sinks whether they take the key, and for the tokens and keys that upstreams are asked with
     #[arg(long)]
     online: bool,
 }
 
+/// Whoever is asked has so long.
+const ANSWER_WITHIN: Duration = Duration::from_secs(15);
+
 /// One thing that was checked.
 #[derive(Debug, Serialize)]
 struct Finding {
-    /// `collector github`, `sink datadog`, `memory`, `state`.
+    /// `collector github`, `upstream github`, `sink datadog`, `memory`, `state`.
     what: String,
     ok: bool,
     detail: String,
@@ -39,7 +43,11 @@ impl Check {
     pub async fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         let plan = plan_with_secrets(&global.overrides()).await?;
         let mut findings = collectors(&plan);
-        findings.extend(self.sinks(&plan).await?);
+        let network = Network::new(system_lookup(plan.network.hosts.clone()), plan.network.ca_file.as_deref())?;
+        if self.online {
+            findings.extend(credentials(&plan, &network).await);
+        }
+        findings.extend(self.sinks(&plan, &network).await);
         findings.push(memory(&plan));
         findings.push(state(&plan).await);
         let is_well = findings.iter().all(|finding| finding.ok);
@@ -50,14 +58,13 @@ impl Check {
         Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::from(2) })
     }
 
-    async fn sinks(&self, plan: &Plan) -> anyhow::Result<Vec<Finding>> {
-        let network = Network::new(system_lookup(plan.network.hosts.clone()), plan.network.ca_file.as_deref())?;
+    async fn sinks(&self, plan: &Plan, network: &Network) -> Vec<Finding> {
         let mut findings = Vec::new();
         for sink_plan in &plan.sinks {
-            let sink = Sink::new(sink_plan, &Descriptions::default(), &network, &plan.redactor);
+            let sink = Sink::new(sink_plan, &Descriptions::default(), network, &plan.redactor);
             let place = sink_plan.place();
             let what = format!("sink {}", sink.name());
-            let deadline = clock::instant() + Duration::from_secs(15);
+            let deadline = clock::instant() + ANSWER_WITHIN;
             let answer = if self.online || sink.is_local() { sink.validate(deadline).await } else { Ok(()) };
             findings.push(match answer {
                 Ok(()) => Finding { what, ok: true, detail: place, hint: None },
@@ -78,8 +85,25 @@ impl Check {
                 hint: Some("set DD_API_KEY, or write [sink.stdout] into host.toml".into()),
             });
         }
-        Ok(findings)
+        findings
     }
+}
+
+/// What upstreams are asked with, where that is itself asked for.
+async fn credentials(plan: &Plan, network: &Network) -> Vec<Finding> {
+    let egress = Egress::new(&plan.upstreams, network, &plan.redactor);
+    let mut findings = Vec::new();
+    for (name, upstream) in &plan.upstreams {
+        let is_asked_for = upstream.credential.as_ref().is_some_and(Credential::is_asked_for);
+        let Some(endpoint) = egress.endpoint(name).filter(|_| is_asked_for) else { continue };
+        let answer = endpoint.authenticate(clock::instant() + ANSWER_WITHIN).await;
+        let (ok, detail) = match answer {
+            Ok(()) => (true, "its credential was given".into()),
+            Err(why) => (false, why.message),
+        };
+        findings.push(Finding { what: format!("upstream {name}"), ok, detail, hint: None });
+    }
+    findings
 }
 
 fn collectors(plan: &Plan) -> Vec<Finding> {

@@ -11,8 +11,10 @@ use crate::policy::AddressRule;
 
 use super::ConfigError;
 
+mod credentials;
 mod sinks;
 
+pub use credentials::{CredentialKind, CredentialSection, SecretSource};
 pub use sinks::{DatadogSection, OtlpSection, PushgatewaySection, RemoteWriteSection, SinkSections};
 
 /// What is known without a file.
@@ -172,50 +174,6 @@ pub struct WorkloadsSection {
     pub collectors: Vec<Name>,
 }
 
-/// `[credential.NAME]`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CredentialSection {
-    pub kind: CredentialKind,
-    /// Where the secret is kept: exactly one of these, as in [`SecretSource`].
-    pub env: Option<String>,
-    pub file: Option<PathBuf>,
-    pub aws: Option<String>,
-    pub kubernetes: Option<String>,
-    pub vault: Option<String>,
-    pub key: Option<String>,
-    /// The header's name, for `kind = "header"`.
-    pub header: Option<String>,
-    /// The user's name, for `kind = "basic"`.
-    pub user: Option<String>,
-}
-
-/// How a credential is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CredentialKind {
-    Bearer,
-    Header,
-    Basic,
-}
-
-/// Where a secret is kept: exactly one place, and with a store, perhaps a key of what it holds under that name.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SecretSource {
-    /// An environment variable; where it is not set, the file that the variable with `_FILE` after its name names.
-    pub env: Option<String>,
-    pub file: Option<PathBuf>,
-    /// A secret of AWS Secrets Manager, by name or ARN.
-    pub aws: Option<String>,
-    /// A secret of the cluster: `namespace/name`.
-    pub kubernetes: Option<String>,
-    /// A path of Vault's key-value store, as its API has it: `secret/data/collectors`.
-    pub vault: Option<String>,
-    /// A key of the secret, where that is a JSON object or has several.
-    pub key: Option<String>,
-}
-
 /// `[secrets.…]`: the stores that secrets come from.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -258,6 +216,11 @@ pub struct VaultSection {
 #[serde(try_from = "toml::Value")]
 pub struct Text(pub Value);
 
+/// A text that people also write as a number; or the environment variable that holds it.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "toml::Value")]
+pub struct Id(pub Text);
+
 /// A value, the environment variable that holds it, or the file that holds a text.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "toml::Value")]
@@ -265,21 +228,6 @@ pub enum Value {
     Literal(toml::Value),
     Environment { variable: String, default: Option<toml::Value> },
     File(PathBuf),
-}
-
-impl CredentialSection {
-    /// Where the secret is kept.
-    pub fn source(&self) -> SecretSource {
-        let CredentialSection { kind: _, env, file, aws, kubernetes, vault, key, header: _, user: _ } = self.clone();
-        SecretSource { env, file, aws, kubernetes, vault, key }
-    }
-}
-
-impl SecretSource {
-    /// An environment variable.
-    pub fn variable(name: &str) -> SecretSource {
-        SecretSource { env: Some(name.into()), ..SecretSource::default() }
-    }
 }
 
 impl TryFrom<toml::Value> for Value {
@@ -293,6 +241,19 @@ impl TryFrom<toml::Value> for Value {
             (None, Some(toml::Value::String(path)), None) if default.is_none() => Ok(Value::File(path.into())),
             _ => {
                 Err("a table here is { env = \"VARIABLE\" }, with a default if you like, or { file = \"PATH\" }".into())
+            }
+        }
+    }
+}
+
+impl TryFrom<toml::Value> for Id {
+    type Error = String;
+
+    fn try_from(value: toml::Value) -> Result<Id, String> {
+        match value {
+            toml::Value::Integer(number) => Ok(Id(Text(Value::Literal(number.to_string().into())))),
+            other => {
+                Text::try_from(other).map(Id).map_err(|_| "expected a text, a number or { env = \"VARIABLE\" }".into())
             }
         }
     }
@@ -364,8 +325,11 @@ fn parse<T: serde::de::DeserializeOwned>(path: &Path, text: &str) -> Result<T, C
 }
 
 /// Lays `over` on `base`: tables are joined, everything else is replaced. A table that names its own source of a secret or
-/// value replaces the other one whole.
+/// value replaces the other one whole; so does a credential of a kind that has keys of its own.
 fn merge(base: &mut toml::Table, over: toml::Table) {
+    if over.get("kind").is_some_and(|kind| CredentialKind::stands_alone(kind) && base.get("kind") != Some(kind)) {
+        base.clear();
+    }
     let is_source =
         |key: &str, value: &toml::Value| ["env", "file", "aws", "kubernetes", "vault"].contains(&key) && value.is_str();
     if over.iter().any(|(key, value)| is_source(key, value)) && base.iter().any(|(k, v)| is_source(k, v)) {
@@ -401,6 +365,23 @@ mod tests {
         assert_eq!((credential.env.as_deref(), credential.file.as_deref()), (None, Some(Path::new("/t"))));
         assert_eq!(file.collector["github"].settings["org"], Value::Literal("acme".into()));
         assert!(file.upstream.contains_key("wandb"));
+    }
+
+    #[test]
+    fn a_credential_of_another_kind_takes_nothing_over_from_the_built_in_one() {
+        let file = read(
+            "[credential.github]\nkind = 'github_app'\napp = 'Iv1'\ninstallation = 7\nfile = '/k'\n\
+             [credential.wandb]\nkind = 'aws_sigv4'\nservice = 'aps'",
+        );
+        let file = file.unwrap();
+        let github = &file.credential["github"];
+        assert_eq!((github.env.as_deref(), github.file.as_deref()), (None, Some(Path::new("/k"))));
+        assert_eq!(github.installation.as_ref().unwrap().0.read(&|_| None).as_deref(), Some("7"));
+        let wandb = &file.credential["wandb"];
+        assert_eq!((wandb.env.as_deref(), wandb.user.as_deref()), (None, None));
+        // Where the place of the secret may well be the same, it stays.
+        let file = read("[credential.wandb]\nkind = 'bearer'").unwrap();
+        assert_eq!(file.credential["wandb"].env.as_deref(), Some("WANDB_API_KEY"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod capabilities;
 mod collectors;
+mod credentials;
 mod error;
 mod file;
 mod order;

@@ -11,14 +11,14 @@ use jiff::SignedDuration;
 use crate::catalog;
 use crate::limits::{ByteSize, MemoryBudget, Wall};
 use crate::model::{Blame, Fault, Name, Reason, Redactor, Secret};
-use crate::policy::{Upstream, capability_of};
+use crate::policy::{Credential, Upstream, capability_of};
 
 use super::capabilities::{self, Ec2Plan, KubernetesPlan};
 use super::collectors::{CollectorPlan, Context};
 use super::file::File;
 use super::secrets::{SecretsPlan, StoredSecrets};
 use super::sinks::{self, SinkPlan};
-use super::{ConfigError, Environment, nearest, order, upstreams};
+use super::{ConfigError, Environment, credentials, nearest, order, upstreams};
 
 /// All that a cycle needs to know.
 #[derive(Clone, Debug)]
@@ -111,7 +111,7 @@ impl Plan {
         environment: Environment<'_>,
     ) -> Result<Plan, ConfigError> {
         let file = read_file(overrides.config.as_deref())?;
-        let credentials = upstreams::credentials(&file, stored, environment)?;
+        let credentials = credentials::credentials(&file, stored, environment)?;
         let known = upstreams::build(&file, &credentials, environment)?;
         let sinks = sinks::build(&file, &credentials, stored, environment)?;
         let context = Context { file: &file, upstreams: &known, environment, settings: &overrides.settings };
@@ -345,7 +345,7 @@ fn spool(file: &File) -> SpoolPlan {
 }
 
 fn redactor(upstreams: &BTreeMap<Name, Upstream>, sinks: &[SinkPlan]) -> Redactor {
-    let of_upstreams = upstreams.values().filter_map(|u| u.credential.as_ref()).map(|c| c.secret());
+    let of_upstreams = upstreams.values().filter_map(|u| u.credential.as_ref()).flat_map(Credential::secrets);
     let of_sinks = sinks.iter().flat_map(SinkPlan::secrets);
     let all: Vec<(Option<&str>, &Secret)> = of_upstreams.chain(of_sinks).collect();
     Redactor::new(all)

@@ -115,7 +115,7 @@ impl StoredSecret {
 impl SecretsPlan {
     /// What a file keeps in stores.
     pub(super) fn of(file: &File, environment: Environment<'_>) -> Result<SecretsPlan, ConfigError> {
-        let of_credentials = file.credential.values().map(|section| section.source());
+        let of_credentials = file.credential.values().flat_map(|section| section.sources());
         let of_sinks = file.sink.datadog.iter().flat_map(|section| [section.api_key.clone(), section.app_key.clone()]);
         let all = of_credentials.chain(of_sinks.flatten());
         let aws = &file.secrets.aws;

@@ -1,15 +1,16 @@
-//! Upstreams and credentials of the file, validated.
+//! Upstreams of the file, validated.
 
 use std::collections::BTreeMap;
 
 use url::Url;
 
 use crate::model::Name;
-use crate::policy::{Allowed, Credential, Redirects, Timeouts, Upstream};
+use crate::policy::{Allowed, Redirects, Timeouts, Upstream};
 
-use super::file::{CredentialKind, CredentialSection, File, Text, TimeoutsSection, UpstreamSection};
-use super::secrets::{self, Missing, StoredSecrets};
-use super::{ConfigError, Environment, nearest};
+use super::credentials::{Credentials, credential_named};
+use super::file::{File, Text, TimeoutsSection, UpstreamSection};
+use super::secrets::Missing;
+use super::{ConfigError, Environment};
 
 /// An upstream of the plan, and what the file says of who may use it.
 #[derive(Clone, Debug)]
@@ -22,21 +23,6 @@ pub(super) struct Known {
     pub methods: Option<Vec<String>>,
 }
 
-/// The credentials of the file by name, each there or missing.
-pub(super) type Credentials = BTreeMap<Name, Result<Credential, Missing>>;
-
-/// Every `[credential.NAME]`.
-pub(super) fn credentials(
-    file: &File,
-    stored: &StoredSecrets,
-    environment: Environment<'_>,
-) -> Result<Credentials, ConfigError> {
-    let read = |(name, section): (&Name, &CredentialSection)| {
-        Ok((name.clone(), credential(name, section, stored, environment)?))
-    };
-    file.credential.iter().map(read).collect()
-}
-
 pub(super) fn build(
     file: &File,
     credentials: &Credentials,
@@ -46,22 +32,6 @@ pub(super) fn build(
         Ok((name.clone(), upstream(name, section, credentials, environment)?))
     };
     file.upstream.iter().map(known).collect()
-}
-
-/// The credential that `place` names, there or missing.
-pub(super) fn credential_named<'a>(
-    place: &str,
-    wanted: &Name,
-    credentials: &'a Credentials,
-) -> Result<&'a Result<Credential, Missing>, ConfigError> {
-    credentials.get(wanted).ok_or_else(|| ConfigError::Hinted {
-        place: place.into(),
-        what: format!("there is no [credential.{wanted}]"),
-        hint: match nearest(wanted.as_str(), credentials.keys().map(Name::as_str)) {
-            Some(near) => format!("did you mean credential = \"{near}\"?"),
-            None => format!("add [credential.{wanted}] with kind = \"bearer\" and env = \"VARIABLE\""),
-        },
-    })
 }
 
 fn upstream(
@@ -153,46 +123,14 @@ pub(super) fn timeouts(section: &TimeoutsSection) -> Timeouts {
     }
 }
 
-fn credential(
-    name: &Name,
-    section: &CredentialSection,
-    stored: &StoredSecrets,
-    environment: Environment<'_>,
-) -> Result<Result<Credential, Missing>, ConfigError> {
-    let place = format!("[credential.{name}]");
-    let needs = |key: &str, kind: &str| ConfigError::Hinted {
-        place: place.clone(),
-        what: format!("kind = \"{kind}\" needs {key}"),
-        hint: format!("write {key} = \"…\" under {place}"),
-    };
-    let secret = match secrets::read(&place, &section.source(), stored, environment)? {
-        Ok(secret) => secret,
-        Err(missing) => return Ok(Err(missing)),
-    };
-    // A line break would end the header and begin another one.
-    if secret.reveal().chars().any(char::is_control) {
-        return Ok(Err(Missing {
-            what: "the secret holds a control character".into(),
-            hint: format!("write the secret of {place} as one line"),
-            is_unset: false,
-        }));
-    }
-    Ok(Ok(match section.kind {
-        CredentialKind::Bearer => Credential::Bearer(secret),
-        CredentialKind::Header => {
-            Credential::Header { name: section.header.clone().ok_or_else(|| needs("header", "header"))?, secret }
-        }
-        CredentialKind::Basic => {
-            Credential::Basic { user: section.user.clone().ok_or_else(|| needs("user", "basic"))?, secret }
-        }
-    }))
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::config::credentials::credentials;
+    use crate::config::secrets::StoredSecrets;
+    use crate::policy::Credential;
 
     fn known(text: &str) -> Result<BTreeMap<Name, Known>, String> {
         let environment = |name: &str| (name == "TOKEN").then(|| "hunter22".to_owned());
@@ -228,9 +166,6 @@ mod tests {
             ("[upstream.a]\nbase_url = 'http://u:hunter22@a'", "belong into a [credential.NAME]"),
             ("[upstream.a]\nbase_url = 'http://a?b=c'", "query"),
             ("[upstream.a]\nbase_url = 'http://a'\ncredential = 'githb'", "did you mean credential = \"github\"?"),
-            ("[credential.a]\nkind = 'header'\nenv = 'TOKEN'", "needs header"),
-            ("[credential.a]\nkind = 'basic'\nenv = 'TOKEN'", "needs user"),
-            ("[credential.a]\nkind = 'bearer'", "write one of env"),
         ] {
             let error = known(text).unwrap_err();
             assert!(error.contains(says) && !error.contains("hunter22"), "{text}: {error}");

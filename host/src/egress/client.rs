@@ -10,15 +10,17 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
+use super::credential::Shared;
 use super::resolve::{Lookup, Resolver};
 use crate::policy::{Timeouts, Upstream};
 
-/// What all connections of a cycle share: certificates and a way to look names up.
+/// What all connections of a cycle share: certificates, a way to look names up, and the credentials that are asked for.
 #[derive(Clone)]
 pub struct Network {
     lookup: Lookup,
     extra_roots: Arc<[CertificateDer<'static>]>,
     tls: Arc<OnceLock<Result<ClientConfig, String>>>,
+    shared: Shared,
 }
 
 /// Why there is no network.
@@ -45,7 +47,9 @@ impl Network {
         };
         match ca_file {
             Some(path) if extra_roots.is_empty() => Err(error(path, "holds no certificate".into())),
-            _ => Ok(Network { lookup, extra_roots: extra_roots.into(), tls: Arc::default() }),
+            _ => {
+                Ok(Network { lookup, extra_roots: extra_roots.into(), tls: Arc::default(), shared: Shared::default() })
+            }
         }
     }
 
@@ -74,6 +78,16 @@ impl Network {
 
     pub(super) fn resolver(&self, upstream: &Upstream, section: &str) -> Resolver {
         Resolver::new(self.lookup.clone(), upstream.allowed.clone(), section)
+    }
+
+    /// Credentials that endpoints have in common.
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// The same for endpoints where credentials are asked for, which are themselves among what is shared.
+    pub(super) fn for_credentials(&self) -> Network {
+        Network { shared: Shared::default(), ..self.clone() }
     }
 
     fn tls(&self) -> Result<ClientConfig, String> {

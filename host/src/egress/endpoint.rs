@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use tokio::time::{sleep, sleep_until};
 
+use super::credential::Authority;
 use super::exchange::Exchange;
 use super::gate::Gate;
 use super::repeat::{self, Next};
@@ -14,22 +15,29 @@ use crate::clock;
 use crate::model::Redactor;
 use crate::policy::Upstream;
 
-/// An upstream that can be asked. The client is made with the first request.
+/// An upstream that can be asked. All that it takes is made with the first request.
 pub struct Endpoint {
     upstream: Upstream,
     network: Network,
     redactor: Redactor,
-    client: OnceLock<Result<(reqwest::Client, Resolver), String>>,
+    made: OnceLock<Result<Made, Failure>>,
     gate: Gate,
     /// Where its grants stand in the configuration, for messages.
     section: String,
+}
+
+/// What requests are made with.
+struct Made {
+    client: reqwest::Client,
+    resolver: Resolver,
+    authority: Authority,
 }
 
 impl Endpoint {
     /// An endpoint for an upstream of the plan.
     pub fn new(upstream: Upstream, network: Network, redactor: Redactor) -> Endpoint {
         let section = format!("upstream.{}", upstream.name);
-        Endpoint { upstream, network, redactor, client: OnceLock::new(), gate: Gate::default(), section }
+        Endpoint { upstream, network, redactor, made: OnceLock::new(), gate: Gate::default(), section }
     }
 
     /// The same, of another section of the configuration: a sink's.
@@ -44,14 +52,10 @@ impl Endpoint {
     /// # Errors
     /// Why there is none.
     pub async fn send(&self, ask: &Ask, bounds: &Bounds, meter: &Meter, pacing: Pacing) -> Result<Answer, Failure> {
-        let made = self.client.get_or_init(|| {
-            let resolver = self.network.resolver(&self.upstream, &self.section);
-            Ok((self.network.client(&self.upstream, resolver.clone())?, resolver))
-        });
-        let (client, resolver) = made.as_ref().map_err(|what| Failure::new(FailureKind::Unreachable, what.clone()))?;
-        let exchange = Exchange { client, resolver, upstream: &self.upstream, meter, section: &self.section };
+        let Made { client, resolver, authority } = self.made()?;
+        let (upstream, section) = (&self.upstream, self.section.as_str());
         let is_repeatable = ask.repeatable || matches!(ask.method.as_str(), "GET" | "HEAD");
-        let mut tries = 0;
+        let (mut tries, mut is_renewed) = (0, false);
         loop {
             tries += 1;
             if pacing.throttles_max > 0
@@ -62,12 +66,24 @@ impl Endpoint {
                 }
                 sleep_until(opens.into()).await;
             }
+            let proof = match authority.proof(bounds.deadline).await {
+                Ok(proof) => proof,
+                Err(instead) => return self.cleaned(instead),
+            };
+            let exchange = Exchange { client, resolver, upstream, proof: &proof, meter, section };
             let result = exchange.run(ask, bounds).await;
             if let Ok(answer) = &result {
                 self.gate.learn(&ask.path, answer, clock::wall());
             }
             if result.as_ref().is_ok_and(repeat::is_throttled) {
                 meter.count_throttled();
+            }
+            // A token that was withdrawn before its end: nothing came of the request, whatever it is.
+            let is_refused = result.as_ref().is_ok_and(|answer| answer.status == 401);
+            if is_refused && !is_renewed && authority.has_another_than(&proof) {
+                is_renewed = true;
+                tries -= 1;
+                continue;
             }
             let next = repeat::next(pacing, tries, is_repeatable, result.as_ref(), clock::wall(), fastrand::f64());
             let pause = match next {
@@ -80,6 +96,36 @@ impl Endpoint {
             }
             sleep(pause).await;
         }
+    }
+
+    /// Asks for the credential that requests would go with, where that has to be asked for; nothing is asked of the upstream itself.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn authenticate(&self, deadline: Instant) -> Result<(), Failure> {
+        let Made { authority, .. } = self.made()?;
+        let instead = match authority.proof(deadline).await {
+            Ok(_) => return Ok(()),
+            Err(instead) => self.cleaned(instead)?,
+        };
+        Err(Failure::new(FailureKind::Broken, String::from_utf8_lossy(&instead.body)))
+    }
+
+    /// Where it lives and what it may take.
+    pub(super) fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+
+    fn made(&self) -> Result<&Made, Failure> {
+        self.made.get_or_init(|| self.make()).as_ref().map_err(Clone::clone)
+    }
+
+    fn make(&self) -> Result<Made, Failure> {
+        let Endpoint { upstream, network, redactor, section, .. } = self;
+        let resolver = network.resolver(upstream, section);
+        let unreachable = |what| Failure::new(FailureKind::Unreachable, what);
+        let client = network.client(upstream, resolver.clone()).map_err(unreachable)?;
+        Ok(Made { client, resolver, authority: Authority::of(upstream, network, redactor, section)? })
     }
 
     fn cleaned(&self, result: Result<Answer, Failure>) -> Result<Answer, Failure> {

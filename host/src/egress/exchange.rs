@@ -5,17 +5,20 @@ use reqwest::{Method, Response, StatusCode};
 use tokio::time::timeout;
 use url::Url;
 
+use super::credential::Proof;
 use super::resolve::Resolver;
 use super::{Answer, Ask, Bounds, Failure, FailureKind, Meter, body, user_agent};
 use crate::clock;
 use crate::limits::ByteSize;
-use crate::policy::{Credential, Upstream, is_under, normal_path};
+use crate::policy::{Upstream, is_under, normal_path};
 
 /// Everything that an exchange with one endpoint needs.
 pub(super) struct Exchange<'a> {
     pub client: &'a reqwest::Client,
     pub resolver: &'a Resolver,
     pub upstream: &'a Upstream,
+    /// Goes with requests to the upstream itself.
+    pub proof: &'a Proof,
     pub meter: &'a Meter,
     /// Where it stands in the configuration.
     pub section: &'a str,
@@ -77,15 +80,16 @@ impl Exchange<'_> {
         }
         let is_own = self.is_own(url);
         let mut request = self.client.request(method.clone(), url.clone()).headers(headers(ask, is_own)?);
-        if is_own && let Some(credential) = &self.upstream.credential {
-            request = authenticate(request, credential)?;
-        }
         if *method != Method::GET && *method != Method::HEAD && is_own {
             request = request.body(ask.body.clone());
         }
+        let mut request = request.build().map_err(|e| Failure::from_client(e, &place(url)))?;
+        if is_own {
+            self.proof.put_on(&mut request)?;
+        }
         let first_byte = self.upstream.timeouts.first_byte;
         self.meter.count_request();
-        match timeout(first_byte, request.send()).await {
+        match timeout(first_byte, self.client.execute(request)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(e)) => Err(Failure::from_client(e, &place(url))),
             Err(_) => {
@@ -170,20 +174,6 @@ fn headers(ask: &Ask, is_own: bool) -> Result<HeaderMap, Failure> {
     let agent = user_agent(&ask.agent);
     headers.insert("user-agent", HeaderValue::from_str(&agent).map_err(|_| denied("user-agent"))?);
     Ok(headers)
-}
-
-fn authenticate(request: reqwest::RequestBuilder, credential: &Credential) -> Result<reqwest::RequestBuilder, Failure> {
-    match credential {
-        Credential::Bearer(secret) => Ok(request.bearer_auth(secret.reveal())),
-        Credential::Basic { user, secret } => Ok(request.basic_auth(user, Some(secret.reveal()))),
-        Credential::Header { name, secret } => {
-            let wrong = |_| Failure::new(FailureKind::Denied, format!("header {name:?} cannot carry the credential"));
-            let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong(()))?;
-            let mut value = HeaderValue::from_str(secret.reveal()).map_err(|_| wrong(()))?;
-            value.set_sensitive(true);
-            Ok(request.headers(HeaderMap::from_iter([(key, value)])))
-        }
-    }
 }
 
 /// Scheme, host and port of a URL: what a message may say of it.

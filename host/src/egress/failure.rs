@@ -15,6 +15,8 @@ pub enum FailureKind {
     Timeout,
     /// Broke off, or was not HTTP.
     Broken,
+    /// The credential that the endpoint needs cannot be had.
+    Credential,
 }
 
 /// Why there is no answer.

@@ -2,13 +2,15 @@
 //!
 //! - A name is resolved once in a cycle; every address is checked; the connection goes to the checked address and no other.
 //! - Redirects are off unless the plan allows them, and then every hop is checked like a first request.
-//! - The credential is put on after all decisions are taken, and taken out of whatever the answer echoes.
+//! - The credential is put on after all decisions are taken, and taken out of whatever the answer echoes. Where it is a token, that
+//!   is asked for before the first request that needs it, under the same rules.
 //! - An upstream that says that a limit is used up is not asked by anybody before it said.
 //! - Connect, first byte, between bytes, whole: every timeout is the host's. Bodies are counted while they are read.
 
 mod answer;
 mod body;
 mod client;
+mod credential;
 mod endpoint;
 mod exchange;
 mod failure;

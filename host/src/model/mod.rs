@@ -9,6 +9,7 @@ mod point;
 mod sample;
 mod secret;
 mod series_set;
+mod signing_key;
 mod workload;
 
 pub use cycle::{CycleOutcome, CycleSummary, RunSummary, SinkSummary, Streak, Transfer};
@@ -23,4 +24,5 @@ pub use point::{Gap, Outcome, Point, PointRef, TagSet};
 pub use sample::Sample;
 pub use secret::{Redactor, Secret};
 pub use series_set::SeriesSet;
+pub use signing_key::{SigningKey, SigningKeyError};
 pub use workload::{Ending, Failure, JobRun, WorkloadReports};

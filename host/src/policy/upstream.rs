@@ -1,11 +1,11 @@
-//! What the plan says of an upstream: where it lives, how it authenticates, what it may take.
+//! What the plan says of an upstream: where it lives, whom it lets in, what it may take.
 
 use std::time::Duration;
 
 use url::Url;
 
-use super::Allowed;
-use crate::model::{Name, Secret};
+use super::{Allowed, Credential};
+use crate::model::Name;
 
 /// An upstream as the operator describes it.
 #[derive(Clone, Debug)]
@@ -18,17 +18,6 @@ pub struct Upstream {
     pub allowed: Allowed,
     pub redirects: Redirects,
     pub timeouts: Timeouts,
-}
-
-/// How the host authenticates at an upstream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Credential {
-    /// `Authorization: Bearer …` (RFC 6750).
-    Bearer(Secret),
-    /// A header of its own.
-    Header { name: String, secret: Secret },
-    /// `Authorization: Basic …` (RFC 7617).
-    Basic { user: String, secret: Secret },
 }
 
 /// Whether answers that point elsewhere are followed.
@@ -57,15 +46,5 @@ impl Default for Timeouts {
     fn default() -> Timeouts {
         let s = Duration::from_secs;
         Timeouts { connect: s(5), first_byte: s(30), between_bytes: s(15), whole: s(60) }
-    }
-}
-
-impl Credential {
-    /// The secret, and the user name that is sent with it, for redaction.
-    pub fn secret(&self) -> (Option<&str>, &Secret) {
-        match self {
-            Credential::Bearer(secret) | Credential::Header { secret, .. } => (None, secret),
-            Credential::Basic { user, secret } => (Some(user), secret),
-        }
     }
 }

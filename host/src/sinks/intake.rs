@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::{Sent, Verdict};
 use crate::clock;
 use crate::config::IntakePlan;
-use crate::egress::{Answer, Ask, Bounds, Buffer, Endpoint, Failure, Meter, Network, Pacing, retry_after};
+use crate::egress::{Answer, Ask, Bounds, Buffer, Endpoint, Failure, FailureKind, Meter, Network, Pacing, retry_after};
 use crate::limits::ByteSize;
 use crate::model::Redactor;
 
@@ -89,7 +89,7 @@ impl Intake {
     }
 }
 
-/// No answer is no verdict on the points.
+/// No answer is no verdict on the points. Without a credential there will be none in this cycle.
 fn of_result(
     answer: Result<&Answer, &Failure>,
     now: Timestamp,
@@ -97,6 +97,7 @@ fn of_result(
 ) -> Verdict {
     match answer {
         Ok(answer) => verdict(answer, now),
+        Err(failure) if failure.kind == FailureKind::Credential => Verdict::Held { reason: failure.message.clone() },
         Err(failure) => Verdict::Deferred { reason: failure.message.clone(), wait: None },
     }
 }
@@ -153,7 +154,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::egress::FailureKind;
 
     fn now() -> Timestamp {
         "2025-10-24T12:00:00Z".parse().unwrap()
@@ -189,9 +189,13 @@ mod tests {
 
     #[test]
     fn no_answer_is_no_verdict_on_the_points() {
-        let failure = Failure { kind: FailureKind::Timeout, message: "no answer".into() };
+        let verdict = |kind| {
+            let failure = Failure { kind, message: "no answer".into() };
+            of_result(Err(&failure), now(), |_, _| Verdict::Delivered)
+        };
         let deferred = Verdict::Deferred { reason: "no answer".into(), wait: None };
-        assert_eq!(of_result(Err(&failure), now(), |_, _| Verdict::Delivered), deferred);
+        assert_eq!(verdict(FailureKind::Timeout), deferred);
+        assert_eq!(verdict(FailureKind::Credential), Verdict::Held { reason: "no answer".into() });
     }
 
     #[test]

@@ -36,8 +36,29 @@ pub struct Seen {
     pub body: Vec<u8>,
 }
 
+/// What a test's own server says: status, lines of the head, body. None leaves it to the evil one.
+pub type Said = Option<(u16, String, Vec<u8>)>;
+
+impl Seen {
+    pub fn method(&self) -> &str {
+        self.head.split(' ').next().unwrap_or_default()
+    }
+
+    /// A header's value; its name in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let lines = self.head.lines().skip(1).filter_map(|line| line.split_once(':'));
+        lines.filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).next()
+    }
+}
+
 impl Evil {
     pub fn start() -> Evil {
+        Evil::saying(|_| None)
+    }
+
+    /// One that first asks a function what to say.
+    pub fn saying(says: impl Fn(&Seen) -> Said + Send + Sync + 'static) -> Evil {
+        let says: Arc<dyn Fn(&Seen) -> Said + Send + Sync> = Arc::new(says);
         LazyLock::force(&BOMB);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
@@ -50,10 +71,10 @@ impl Evil {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 count.fetch_add(1, Ordering::Relaxed);
-                let book = book.clone();
+                let (book, says) = (book.clone(), says.clone());
                 tokio::spawn(async move {
                     // Whatever goes wrong on this side is the client gone away.
-                    drop(serve(stream, &book).await);
+                    drop(serve(stream, &book, &*says).await);
                 });
             }
         });
@@ -81,7 +102,11 @@ impl Evil {
     }
 }
 
-async fn serve(mut stream: TcpStream, book: &Mutex<Vec<Seen>>) -> std::io::Result<()> {
+async fn serve(
+    mut stream: TcpStream,
+    book: &Mutex<Vec<Seen>>,
+    says: &(dyn Fn(&Seen) -> Said + Send + Sync),
+) -> std::io::Result<()> {
     loop {
         let seen = read(&mut stream).await?;
         let path = seen.target.split('?').next().unwrap_or_default().to_owned();
@@ -90,7 +115,10 @@ async fn serve(mut stream: TcpStream, book: &Mutex<Vec<Seen>>) -> std::io::Resul
             book.push(seen.clone());
             book.iter().filter(|s| s.target.split('?').next() == Some(&path)).count()
         };
-        answer(&mut stream, &path, &seen, times).await?;
+        match says(&seen) {
+            Some((status, headers, body)) => reply(&mut stream, status, &headers, &body).await?,
+            None => answer(&mut stream, &path, &seen, times).await?,
+        }
     }
 }
 

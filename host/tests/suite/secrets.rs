@@ -35,7 +35,7 @@ fn assert_clean(what: &str, bytes: &[u8]) {
     }
 }
 
-fn files_under(dir: &Path, found: &mut Vec<std::path::PathBuf>) {
+pub fn files_under(dir: &Path, found: &mut Vec<std::path::PathBuf>) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() { files_under(&path, found) } else { found.push(path) }

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use http::{HeaderName, HeaderValue};
 use url::Url;
 
+use crate::config::credentials::{Credentials, credential_named};
 use crate::config::file::{Text, TimeoutsSection};
-use crate::config::upstreams::{Credentials, credential_named, http_url, timeouts, url_hint};
+use crate::config::upstreams::{http_url, timeouts, url_hint};
 use crate::config::{ConfigError, Environment};
 use crate::model::Name;
 use crate::policy::{AddressRule, Allowed, Credential, Redirects, Upstream};

@@ -8,9 +8,10 @@ use std::path::PathBuf;
 use crate::model::Secret;
 use crate::policy::Credential;
 
+use super::credentials::Credentials;
 use super::file::{DatadogSection, File, OtlpSection, PushgatewaySection, RemoteWriteSection, SecretSource};
 use super::secrets::{self, StoredSecrets};
-use super::upstreams::{Credentials, base_url};
+use super::upstreams::base_url;
 use super::{ConfigError, Environment};
 
 use intake::IntakeKeys;
@@ -96,8 +97,8 @@ impl SinkPlan {
             SinkPlan::Datadog(datadog) => datadog.app_key.as_ref(),
             _ => None,
         };
-        let credential = self.intake().and_then(|intake| intake.upstream.credential.as_ref()).map(Credential::secret);
-        credential.into_iter().chain(app_key.map(|secret| (None, secret))).collect()
+        let credential = self.intake().and_then(|intake| intake.upstream.credential.as_ref()).map(Credential::secrets);
+        credential.into_iter().flatten().chain(app_key.map(|secret| (None, secret))).collect()
     }
 
     /// The intake that it speaks to, where it speaks HTTP.

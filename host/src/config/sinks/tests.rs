@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use super::*;
-use crate::config::upstreams;
+use crate::config::credentials::credentials;
 use crate::policy::Upstream;
 
 fn sinks(text: &str, environment: &[(&str, &str)]) -> Result<Vec<SinkPlan>, String> {
     let file = File::read(Path::new("host.toml"), text).map_err(|e| e.text_and_hint())?;
     let read = |name: &str| environment.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
-    let credentials = upstreams::credentials(&file, &StoredSecrets::NotAsked, &read).map_err(|e| e.text_and_hint())?;
+    let credentials = credentials(&file, &StoredSecrets::NotAsked, &read).map_err(|e| e.text_and_hint())?;
     build(&file, &credentials, &StoredSecrets::NotAsked, &read).map_err(|e| e.text_and_hint())
 }
 

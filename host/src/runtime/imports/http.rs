@@ -87,6 +87,7 @@ fn failure_to_wit(failure: Failure) -> HttpError {
         FailureKind::Unreachable => ErrorKind::Unreachable,
         FailureKind::Timeout => ErrorKind::Timeout,
         FailureKind::Broken => ErrorKind::Broken,
+        FailureKind::Credential => ErrorKind::Credential,
     };
     error(kind, failure.message)
 }
