@@ -54,6 +54,7 @@ impl Stage {
             allowed: Allowed::new(vec!["loopback".parse().expect("a class")]),
             redirects: Redirects::default(),
             timeouts: Timeouts::default(),
+            is_conditional: false,
         };
         let network = Network::new(system_lookup(BTreeMap::new()), None).expect("a network");
         let egress = Egress::new(&BTreeMap::from([(name, upstream)]), &network, &Redactor::default());

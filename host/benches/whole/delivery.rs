@@ -111,6 +111,7 @@ fn encode() -> f64 {
         allowed: Allowed::default(),
         redirects: Redirects::default(),
         timeouts: Timeouts::default(),
+        is_conditional: false,
     };
     let intake = IntakePlan { upstream, query: Vec::new(), headers: Vec::new() };
     let plan = SinkPlan::Datadog(Box::new(DatadogPlan { intake, app_key: None }));

@@ -26,7 +26,7 @@ use crate::runner::{Cycle, Finished};
 use crate::runtime::{Cache, Journal, Metering, Options, Runtime};
 use crate::sinks::{Descriptions, Sink};
 use crate::spool::{Holder, LockError, Spool, SpoolOptions, StateLock};
-use crate::store::{CycleRecord, KnownWorkloads, Store, StoreError};
+use crate::store::{Answers, AnswersOptions, CycleRecord, KnownWorkloads, Store, StoreError};
 
 /// How a cycle is run.
 #[derive(Clone, Debug, Default)]
@@ -77,6 +77,7 @@ pub async fn run_cycle(
     let known = state.known(start, &mut host_faults).await;
     let streaks = state.streaks(&mut host_faults).await;
 
+    let answers = Answers::open(answers_options(&plan, &options, start)).await;
     let network = Network::new(system_lookup(plan.network.hosts.clone()), plan.network.ca_file.as_deref())?;
     let plan = Arc::new(plan);
     let stop = CancellationToken::new();
@@ -90,7 +91,7 @@ pub async fn run_cycle(
     let _listening = signals::Listening::start(stop.clone(), events.clone());
     let cycle = Cycle {
         runtime: Arc::new(Runtime::start(&runtime_options(&plan)).context("the collectors' runtime")?),
-        egress: Arc::new(Egress::new(&plan.upstreams, &network, &plan.redactor)),
+        egress: Arc::new(Egress::remembering(answers.as_ref(), &plan.upstreams, &network, &plan.redactor)),
         capabilities: Arc::new(capabilities(&plan, start, known, options.stand_ins.clone(), &network)),
         journals: Arc::new(seal.as_ref().map(|seal| journals(&plan, seal)).unwrap_or_default()),
         streaks: Arc::new(streaks.clone()),
@@ -107,6 +108,12 @@ pub async fn run_cycle(
         Courier::start(seal.spool(), sinks, CycleClock::new(start, began), &delivery_deadline(deadline, stop), &events)
     });
     let mut runs = collect(&cycle, options.delivers).await;
+    // Written while the last points are delivered.
+    let remembering = tokio::spawn(async move {
+        if let Some(answers) = answers {
+            answers.finish().await;
+        }
+    });
 
     let own = own_series::points(&runs, last_good.as_ref(), &streaks, start);
     let compared_with = if options.delivers { None } else { mark_new_series(&plan, start, &mut runs) };
@@ -132,6 +139,8 @@ pub async fn run_cycle(
     };
     let Capabilities { last_values, workloads, .. } = &*cycle.capabilities;
     state.record(&mut summary, &last_values.of_cycle(), &workloads.reports()).await;
+    // Whatever became of it, it has said so.
+    drop(remembering.await);
     // The process ends with its cycle: the kernel takes a thousand guests' memories back at once, not one by one.
     mem::forget(cycle.runtime);
     Ok(summary)
@@ -190,6 +199,17 @@ pub fn spool_options(plan: &Plan, slot: Timestamp, cycle: &str, now: Timestamp) 
         slot,
         cycle: cycle.into(),
         now,
+    }
+}
+
+/// Answers of upstreams: read in every cycle, written in one that remembers.
+fn answers_options(plan: &Plan, options: &CycleOptions, now: Timestamp) -> AnswersOptions {
+    AnswersOptions {
+        folder: plan.state_dir.clone(),
+        bytes_max: plan.cache.bytes_max,
+        age_max: plan.cache.age_max,
+        now,
+        records: options.records,
     }
 }
 

@@ -71,7 +71,7 @@ mod tests {
             duration_ms: 1500,
             fuel_used: 7,
             memory_peak_bytes: 8,
-            http: Transfer { requests: 9, bytes: 0, throttled: 0 },
+            http: Transfer { requests: 9, ..Transfer::default() },
             ..RunSummary::new(Name::new("github").unwrap(), None)
         }
     }

@@ -194,6 +194,7 @@ impl Vault {
                 allowed: plan.allowed.clone(),
                 redirects: Redirects::default(),
                 timeouts: plan.timeouts,
+                is_conditional: false,
             };
             let redactor = Redactor::new(token.map(|token| (None, token)));
             Endpoint::new(upstream, network.clone(), redactor).of_section("secrets.vault")

@@ -34,6 +34,7 @@ pub struct File {
     pub credential: BTreeMap<Name, CredentialSection>,
     pub sink: SinkSections,
     pub spool: SpoolSection,
+    pub cache: CacheSection,
     pub secrets: SecretsSection,
     pub kubernetes: KubernetesSection,
     pub ec2: Ec2Section,
@@ -66,6 +67,16 @@ pub struct SpoolSection {
     /// What it may take on the disk; beyond it the oldest points are given up, and counted.
     pub bytes: Option<ByteSize>,
     /// How old points may get in it.
+    pub age: Option<Wall>,
+}
+
+/// `[cache]`: answers of upstreams that are asked for again with a condition.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CacheSection {
+    /// What they may take on the disk; beyond it the least recently used are forgotten. 0 remembers nothing.
+    pub bytes: Option<ByteSize>,
+    /// How long one is kept that nobody asks for.
     pub age: Option<Wall>,
 }
 
@@ -117,6 +128,8 @@ pub struct UpstreamSection {
     /// Hosts other than its own that a redirect may lead to.
     pub redirect_hosts: Vec<String>,
     pub timeouts: TimeoutsSection,
+    /// Whether its answers are remembered and asked for again with a condition; true, where the key is absent.
+    pub conditional: Option<bool>,
 }
 
 /// `[upstream.NAME.timeouts]`

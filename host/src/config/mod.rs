@@ -18,7 +18,7 @@ pub use capabilities::{Ec2Plan, KubernetesPlan};
 pub use collectors::{CollectorPlan, CredentialState, Ready};
 pub use error::{ConfigError, nearest};
 pub use file::File;
-pub use plan::{CyclePlan, NetworkPlan, Overrides, Plan, SpoolPlan};
+pub use plan::{CachePlan, CyclePlan, NetworkPlan, Overrides, Plan, SpoolPlan};
 pub use secrets::{SecretStore, SecretsPlan, StoredSecret, StoredSecrets, VaultLogin, VaultPlan};
 pub use sinks::{DatadogPlan, IntakePlan, PushgatewayPlan, RemoteWritePlan, SinkPlan};
 

@@ -29,6 +29,7 @@ pub struct Plan {
     pub upstreams: BTreeMap<Name, Upstream>,
     pub sinks: Vec<SinkPlan>,
     pub spool: SpoolPlan,
+    pub cache: CachePlan,
     pub kubernetes: KubernetesPlan,
     pub ec2: Ec2Plan,
     /// Tags on every point, `key:value`.
@@ -58,6 +59,13 @@ pub struct CyclePlan {
 /// The bounds of the points that wait on disk.
 #[derive(Clone, Copy, Debug)]
 pub struct SpoolPlan {
+    pub bytes_max: ByteSize,
+    pub age_max: SignedDuration,
+}
+
+/// The bounds of the answers that are remembered; 0 bytes remember nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct CachePlan {
     pub bytes_max: ByteSize,
     pub age_max: SignedDuration,
 }
@@ -143,6 +151,7 @@ impl Plan {
             upstreams,
             sinks,
             spool: spool(&file),
+            cache: cache(&file),
             kubernetes: capabilities::kubernetes(&file, environment)?,
             ec2: capabilities::ec2(&file, environment),
             network: NetworkPlan { ca_file: file.network.ca_file.clone(), hosts: file.network.hosts.clone() },
@@ -341,6 +350,14 @@ fn spool(file: &File) -> SpoolPlan {
     SpoolPlan {
         bytes_max: file.spool.bytes.unwrap_or(ByteSize::mib(256)),
         age_max: age.unwrap_or(SignedDuration::from_hours(24)),
+    }
+}
+
+fn cache(file: &File) -> CachePlan {
+    let age = file.cache.age.and_then(|wall| SignedDuration::try_from(wall.0).ok());
+    CachePlan {
+        bytes_max: file.cache.bytes.unwrap_or(ByteSize::mib(64)),
+        age_max: age.unwrap_or(SignedDuration::from_hours(7 * 24)),
     }
 }
 

@@ -59,6 +59,7 @@ fn upstream(
             allowed: Allowed::new(section.allow_addresses.clone()),
             redirects: Redirects { hops_max: section.redirects.unwrap_or(0), hosts: section.redirect_hosts.clone() },
             timeouts: timeouts(&section.timeouts),
+            is_conditional: section.conditional.unwrap_or(true),
         }),
     };
     Ok(Known {

@@ -43,6 +43,14 @@ pub(super) async fn read(
     decoder.finish()
 }
 
+/// Unpacks a body that the host itself has packed, with gzip, within the same bounds.
+pub(super) fn unpack(packed: &[u8], bounds: &Bounds) -> Result<Vec<u8>, Failure> {
+    let output = Output::new(bounds.body_bytes_max, bounds.buffer.hold_nothing());
+    let mut decoder = Decoder::new(Some(b"gzip"), output)?;
+    decoder.write(packed)?;
+    decoder.finish()
+}
+
 /// What a body becomes; refuses to grow beyond its bound.
 struct Output {
     bytes: Vec<u8>,

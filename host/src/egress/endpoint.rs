@@ -5,15 +5,18 @@ use std::time::Instant;
 
 use tokio::time::{sleep, sleep_until};
 
+use super::conditional::{self, Condition};
 use super::credential::Authority;
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Exchanged, first_url};
 use super::gate::Gate;
+use super::recall::{Recall, Remembered};
 use super::repeat::{self, Next};
 use super::resolve::Resolver;
 use super::{Answer, Ask, Bounds, Failure, FailureKind, Meter, Network, Pacing};
 use crate::clock;
 use crate::model::Redactor;
 use crate::policy::Upstream;
+use crate::store::Answers;
 
 /// An upstream that can be asked. All that it takes is made with the first request.
 pub struct Endpoint {
@@ -22,6 +25,8 @@ pub struct Endpoint {
     redactor: Redactor,
     made: OnceLock<Result<Made, Failure>>,
     gate: Gate,
+    /// What it has answered before.
+    answers: Option<Answers>,
     /// Where its grants stand in the configuration, for messages.
     section: String,
 }
@@ -37,7 +42,15 @@ impl Endpoint {
     /// An endpoint for an upstream of the plan.
     pub fn new(upstream: Upstream, network: Network, redactor: Redactor) -> Endpoint {
         let section = format!("upstream.{}", upstream.name);
-        Endpoint { upstream, network, redactor, made: OnceLock::new(), gate: Gate::default(), section }
+        let (made, gate, answers) = (OnceLock::new(), Gate::default(), None);
+        Endpoint { upstream, network, redactor, made, gate, answers, section }
+    }
+
+    /// The same, remembering its answers where the plan allows it.
+    #[must_use]
+    pub fn remembering(mut self, answers: Option<&Answers>) -> Endpoint {
+        self.answers = answers.filter(|_| self.upstream.is_conditional).cloned();
+        self
     }
 
     /// The same, of another section of the configuration: a sink's.
@@ -47,11 +60,67 @@ impl Endpoint {
         self
     }
 
-    /// Asks, again where that may help, and gives the answer.
+    /// Asks, again where that may help, and gives the answer; where the upstream says that what it has answered before still
+    /// holds, that.
     ///
     /// # Errors
     /// Why there is none.
     pub async fn send(&self, ask: &Ask, bounds: &Bounds, meter: &Meter, pacing: Pacing) -> Result<Answer, Failure> {
+        let Some(recall) = self.recall(ask) else {
+            let exchanged = self.exchange(ask, None, bounds, meter, pacing).await;
+            return self.cleaned(exchanged.map(|exchanged| exchanged.answer));
+        };
+        let remembered = recall.find().await;
+        let condition = remembered.as_ref().map(|remembered| &remembered.condition);
+        let mut exchanged = self.exchange(ask, condition, bounds, meter, pacing).await;
+        if let (Some(remembered), Ok(told)) = (&remembered, &exchanged)
+            && told.is_direct
+            && told.answer.status == 304
+        {
+            if let Some(answer) = recall.revive(remembered, &told.answer.headers, bounds).await? {
+                let answer = self.cleaned(Ok(answer))?;
+                recall.confirm(&answer);
+                return Ok(answer);
+            }
+            exchanged = self.exchange(ask, None, bounds, meter, pacing).await;
+        }
+        self.learn(&recall, remembered.as_ref(), exchanged)
+    }
+
+    /// The place of the answer among those that are remembered, where it may have one.
+    fn recall(&self, ask: &Ask) -> Option<Recall<'_>> {
+        let answers = self.answers.as_ref().filter(|_| conditional::may_be_asked(ask))?;
+        let key = conditional::key(answers.salt(), &self.upstream, &first_url(&self.upstream, ask), ask)?;
+        Some(Recall { answers, key })
+    }
+
+    /// Gives the answer, and keeps it, without secrets, where it may be kept.
+    fn learn(
+        &self,
+        recall: &Recall<'_>,
+        remembered: Option<&Remembered>,
+        exchanged: Result<Exchanged, Failure>,
+    ) -> Result<Answer, Failure> {
+        let came_well = exchanged.as_ref().is_ok_and(|exchanged| exchanged.is_direct && exchanged.is_whole);
+        let answer = self.cleaned(exchanged.map(|exchanged| exchanged.answer))?;
+        if came_well && conditional::may_be_kept(&answer) {
+            recall.keep(&answer);
+        } else if answer.status == 200 && remembered.is_some() {
+            // Another answer stands there by now.
+            recall.forget();
+        }
+        Ok(answer)
+    }
+
+    /// Asks, again where that may help.
+    async fn exchange(
+        &self,
+        ask: &Ask,
+        condition: Option<&Condition>,
+        bounds: &Bounds,
+        meter: &Meter,
+        pacing: Pacing,
+    ) -> Result<Exchanged, Failure> {
         let Made { client, resolver, authority } = self.made()?;
         let (upstream, section) = (&self.upstream, self.section.as_str());
         let is_repeatable = ask.repeatable || matches!(ask.method.as_str(), "GET" | "HEAD");
@@ -68,31 +137,28 @@ impl Endpoint {
             }
             let proof = match authority.proof(bounds.deadline).await {
                 Ok(proof) => proof,
-                Err(instead) => return self.cleaned(instead),
+                Err(instead) => return instead.map(Exchanged::of_host),
             };
             let exchange = Exchange { client, resolver, upstream, proof: &proof, meter, section };
-            let result = exchange.run(ask, bounds).await;
-            if let Ok(answer) = &result {
-                self.gate.learn(&ask.path, answer, clock::wall());
-            }
-            if result.as_ref().is_ok_and(repeat::is_throttled) {
-                meter.count_throttled();
+            let result = exchange.run(ask, condition, bounds).await;
+            let answer = result.as_ref().map(|exchanged| &exchanged.answer);
+            if let Ok(answer) = answer {
+                self.note(ask, answer, meter);
             }
             // A token that was withdrawn before its end: nothing came of the request, whatever it is.
-            let is_refused = result.as_ref().is_ok_and(|answer| answer.status == 401);
+            let is_refused = answer.is_ok_and(|answer| answer.status == 401);
             if is_refused && !is_renewed && authority.has_another_than(&proof) {
                 is_renewed = true;
                 tries -= 1;
                 continue;
             }
-            let next = repeat::next(pacing, tries, is_repeatable, result.as_ref(), clock::wall(), fastrand::f64());
-            let pause = match next {
-                Next::Done => return self.cleaned(result),
+            let pause = match repeat::next(pacing, tries, is_repeatable, answer, clock::wall(), fastrand::f64()) {
+                Next::Done => return result,
                 Next::Again { pause } | Next::Throttled { pause } => pause,
             };
             // A pause that ends with nobody there is not begun: the answer says why.
             if clock::instant() + pause >= bounds.deadline {
-                return self.cleaned(result);
+                return result;
             }
             sleep(pause).await;
         }
@@ -128,6 +194,17 @@ impl Endpoint {
         Ok(Made { client, resolver, authority: Authority::of(upstream, network, redactor, section)? })
     }
 
+    /// Learns from an answer what it says of asking.
+    fn note(&self, ask: &Ask, answer: &Answer, meter: &Meter) {
+        self.gate.learn(&ask.path, answer, clock::wall());
+        if repeat::is_throttled(answer) {
+            meter.count_throttled();
+        }
+        if answer.status == 304 {
+            meter.count_not_modified();
+        }
+    }
+
     fn cleaned(&self, result: Result<Answer, Failure>) -> Result<Answer, Failure> {
         match result {
             Ok(answer) => Ok(Answer {
@@ -145,7 +222,8 @@ impl Endpoint {
 }
 
 /// What the upstream would answer, as it has said before: not before this instant.
-fn told_to_wait(opens: Instant) -> Answer {
+fn told_to_wait(opens: Instant) -> Exchanged {
     let seconds = opens.saturating_duration_since(clock::instant()).as_secs() + 1;
-    Answer { status: 429, headers: vec![("retry-after".into(), seconds.to_string())], body: Vec::new() }
+    let headers = vec![("retry-after".into(), seconds.to_string())];
+    Exchanged::of_host(Answer { status: 429, headers, body: Vec::new() })
 }

@@ -1,10 +1,11 @@
 //! One exchange: a request, its redirects if they are allowed, and the whole answer, each part within its time.
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Method, Response, StatusCode};
+use reqwest::{Method, Response, StatusCode, Version};
 use tokio::time::timeout;
 use url::Url;
 
+use super::conditional::Condition;
 use super::credential::Proof;
 use super::resolve::Resolver;
 use super::{Answer, Ask, Bounds, Failure, FailureKind, Meter, body, user_agent};
@@ -24,27 +25,46 @@ pub(super) struct Exchange<'a> {
     pub section: &'a str,
 }
 
+/// An answer, and how it came.
+pub(super) struct Exchanged {
+    pub answer: Answer,
+    /// The upstream itself gave it, without a redirect.
+    pub is_direct: bool,
+    /// Its end was marked: it is known to have come whole.
+    pub is_whole: bool,
+}
+
+impl Exchanged {
+    /// An answer that the host gives in the upstream's place.
+    pub fn of_host(answer: Answer) -> Exchanged {
+        Exchanged { answer, is_direct: false, is_whole: false }
+    }
+}
+
 impl Exchange<'_> {
-    /// Sends the request and reads the answer, within the endpoint's time for the whole.
-    pub async fn run(&self, ask: &Ask, bounds: &Bounds) -> Result<Answer, Failure> {
+    /// Sends the request, with a condition if there is one, and reads the answer, within the endpoint's time for the whole.
+    pub async fn run(&self, ask: &Ask, condition: Option<&Condition>, bounds: &Bounds) -> Result<Exchanged, Failure> {
         let times = self.upstream.timeouts;
         let whole = times.whole.min(ask.timeout.unwrap_or(times.whole));
         let left = bounds.deadline.saturating_duration_since(clock::instant());
-        match timeout(whole.min(left), self.follow(ask, bounds)).await {
+        match timeout(whole.min(left), self.follow(ask, condition, bounds)).await {
             Ok(result) => result,
             Err(_) => Err(Failure::new(FailureKind::Timeout, format!("no whole answer within {:?}", whole.min(left)))),
         }
     }
 
-    async fn follow(&self, ask: &Ask, bounds: &Bounds) -> Result<Answer, Failure> {
-        let mut url = self.first_url(ask);
+    async fn follow(&self, ask: &Ask, condition: Option<&Condition>, bounds: &Bounds) -> Result<Exchanged, Failure> {
+        let mut url = first_url(self.upstream, ask);
         let mut method = Method::from_bytes(ask.method.as_bytes())
             .map_err(|_| Failure::new(FailureKind::Denied, format!("{:?} is no method", ask.method)))?;
         let mut hops = 0;
         loop {
-            let response = self.send(&url, &method, ask).await?;
+            // The condition is of the answer that was asked for, not of what a redirect leads to.
+            let response = self.send(&url, &method, ask, condition.filter(|_| hops == 0)).await?;
             let Some(target) = redirect_target(&response, &url) else {
-                return self.read(response, bounds).await;
+                let is_whole = has_marked_end(&response);
+                let answer = self.read(response, bounds).await?;
+                return Ok(Exchanged { answer, is_direct: hops == 0, is_whole });
             };
             hops += 1;
             self.check_hop(&response, &target, hops, ask)?;
@@ -57,17 +77,13 @@ impl Exchange<'_> {
         }
     }
 
-    fn first_url(&self, ask: &Ask) -> Url {
-        let mut url = self.upstream.base_url.clone();
-        let path = format!("{}{}", url.path().trim_end_matches('/'), ask.path);
-        url.set_path(&path);
-        if !ask.query.is_empty() {
-            url.query_pairs_mut().extend_pairs(&ask.query);
-        }
-        url
-    }
-
-    async fn send(&self, url: &Url, method: &Method, ask: &Ask) -> Result<Response, Failure> {
+    async fn send(
+        &self,
+        url: &Url,
+        method: &Method,
+        ask: &Ask,
+        condition: Option<&Condition>,
+    ) -> Result<Response, Failure> {
         // An address instead of a name never reaches the resolver.
         let address = match url.host() {
             Some(url::Host::Ipv4(v4)) => Some(v4.into()),
@@ -80,6 +96,9 @@ impl Exchange<'_> {
         }
         let is_own = self.is_own(url);
         let mut request = self.client.request(method.clone(), url.clone()).headers(headers(ask, is_own)?);
+        if let Some((name, value)) = condition {
+            request = request.header(name, value);
+        }
         if *method != Method::GET && *method != Method::HEAD && is_own {
             request = request.body(ask.body.clone());
         }
@@ -110,6 +129,10 @@ impl Exchange<'_> {
         let all = response.headers().iter().filter(|(name, _)| !OF_THE_TRANSFER.contains(&name.as_str()));
         let headers = all.map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
         let status = response.status().as_u16();
+        // It has none, whatever its headers say of the one that it stands for (RFC 9110, section 15.4.5).
+        if response.status() == StatusCode::NOT_MODIFIED {
+            return Ok(Answer { status, headers, body: Vec::new() });
+        }
         let between_bytes = self.upstream.timeouts.between_bytes;
         let body = body::read(&mut response, between_bytes, bounds, self.meter).await?;
         Ok(Answer { status, headers, body })
@@ -149,6 +172,23 @@ impl Exchange<'_> {
         }
         refuse(format!("to add the host, write redirect_hosts = [\"{host}\"] under [upstream.{name}]"))
     }
+}
+
+/// The URL of a request, before any redirect.
+pub(super) fn first_url(upstream: &Upstream, ask: &Ask) -> Url {
+    let mut url = upstream.base_url.clone();
+    let path = format!("{}{}", url.path().trim_end_matches('/'), ask.path);
+    url.set_path(&path);
+    if !ask.query.is_empty() {
+        url.query_pairs_mut().extend_pairs(&ask.query);
+    }
+    url
+}
+
+/// Whether the end of the body can be told from a broken connection (RFC 9112, section 6.3).
+fn has_marked_end(response: &Response) -> bool {
+    let names = ["content-length", "transfer-encoding"];
+    response.version() >= Version::HTTP_2 || names.iter().any(|name| response.headers().contains_key(*name))
 }
 
 /// Where a redirect leads, if the response is one.

@@ -17,6 +17,7 @@ struct Counters {
     requests: AtomicU64,
     bytes: AtomicU64,
     throttled: AtomicU64,
+    not_modified: AtomicU64,
 }
 
 impl Meter {
@@ -35,10 +36,20 @@ impl Meter {
         self.0.throttled.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts an answer that says that nothing has changed.
+    pub fn count_not_modified(&self) {
+        self.0.not_modified.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// What was counted so far.
     pub fn read(&self) -> Transfer {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Transfer { requests: read(&self.0.requests), bytes: read(&self.0.bytes), throttled: read(&self.0.throttled) }
+        Transfer {
+            requests: read(&self.0.requests),
+            bytes: read(&self.0.bytes),
+            throttled: read(&self.0.throttled),
+            not_modified: read(&self.0.not_modified),
+        }
     }
 }
 

@@ -5,17 +5,20 @@
 //! - The credential is put on after all decisions are taken, and taken out of whatever the answer echoes. Where it is a token, that
 //!   is asked for before the first request that needs it, under the same rules.
 //! - An upstream that says that a limit is used up is not asked by anybody before it said.
+//! - An upstream is asked whether what it has answered before still holds; what is remembered is given only where it says so.
 //! - Connect, first byte, between bytes, whole: every timeout is the host's. Bodies are counted while they are read.
 
 mod answer;
 mod body;
 mod client;
+mod conditional;
 mod credential;
 mod endpoint;
 mod exchange;
 mod failure;
 mod gate;
 mod meter;
+mod recall;
 mod repeat;
 mod resolve;
 
@@ -25,6 +28,7 @@ use std::sync::Arc;
 use crate::clock;
 use crate::model::{Name, Redactor};
 use crate::policy::Upstream;
+use crate::store::Answers;
 
 pub use answer::{Answer, Ask, Bounds};
 pub use client::{Network, NetworkError};
@@ -48,8 +52,19 @@ pub struct Egress {
 impl Egress {
     /// One endpoint for each upstream of the plan. Nothing is resolved or connected yet.
     pub fn new(upstreams: &BTreeMap<Name, Upstream>, network: &Network, redactor: &Redactor) -> Egress {
-        let endpoint =
-            |upstream: &Upstream| Arc::new(Endpoint::new(upstream.clone(), network.clone(), redactor.clone()));
+        Egress::remembering(None, upstreams, network, redactor)
+    }
+
+    /// The same, with what the upstreams have answered before.
+    pub fn remembering(
+        answers: Option<&Answers>,
+        upstreams: &BTreeMap<Name, Upstream>,
+        network: &Network,
+        redactor: &Redactor,
+    ) -> Egress {
+        let endpoint = |upstream: &Upstream| {
+            Arc::new(Endpoint::new(upstream.clone(), network.clone(), redactor.clone()).remembering(answers))
+        };
         Egress {
             endpoints: upstreams.iter().map(|(name, upstream)| (name.clone(), endpoint(upstream))).collect(),
             redactor: redactor.clone(),

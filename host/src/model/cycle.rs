@@ -86,6 +86,8 @@ pub struct Transfer {
     pub bytes: u64,
     /// Answers that asked to slow down.
     pub throttled: u64,
+    /// Answers that said that nothing has changed (304).
+    pub not_modified: u64,
 }
 
 /// What became of the points at one sink.
@@ -108,6 +110,7 @@ impl std::ops::AddAssign for Transfer {
         self.requests += other.requests;
         self.bytes += other.bytes;
         self.throttled += other.throttled;
+        self.not_modified += other.not_modified;
     }
 }
 

@@ -18,6 +18,8 @@ pub struct Upstream {
     pub allowed: Allowed,
     pub redirects: Redirects,
     pub timeouts: Timeouts,
+    /// Whether its answers may be remembered, to be asked for again with a condition.
+    pub is_conditional: bool,
 }
 
 /// Whether answers that point elsewhere are followed.

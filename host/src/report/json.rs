@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::model::{CycleSummary, Gap, Point, RunSummary, SinkSummary};
+use crate::model::{CycleSummary, Gap, Point, RunSummary, SinkSummary, Transfer};
 
 /// The version of this schema.
 const SCHEMA: u32 = 1;
@@ -70,6 +70,14 @@ struct HttpReport {
     requests: u64,
     bytes: u64,
     throttled: u64,
+    not_modified: u64,
+}
+
+impl HttpReport {
+    fn of(transfer: Transfer) -> HttpReport {
+        let Transfer { requests, bytes, throttled, not_modified } = transfer;
+        HttpReport { requests, bytes, throttled, not_modified }
+    }
 }
 
 /// What became of the points at a sink.
@@ -129,7 +137,7 @@ impl<'a> RunReport<'a> {
             duration_ms: run.duration_ms,
             fuel_used: run.fuel_used,
             memory_peak_bytes: run.memory_peak_bytes,
-            http: HttpReport { requests: run.http.requests, bytes: run.http.bytes, throttled: run.http.throttled },
+            http: HttpReport::of(run.http),
             log_dropped_bytes: run.log_dropped_bytes,
             component_digest: run.component_digest.as_deref(),
             values: run.values.as_deref().map(|points| values(points, run.is_new.as_deref())),

@@ -7,7 +7,7 @@ use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 
 use super::{counted, seconds, short_number};
 use crate::limits::ByteSize;
-use crate::model::{CycleSummary, Gap, Point, RunSummary};
+use crate::model::{CycleSummary, Gap, Point, RunSummary, Transfer};
 
 /// A cycle: a headline, a row for each run, those that went wrong first, what was wrong, and what became of the points.
 pub fn cycle_text(cycle: &CycleSummary) -> String {
@@ -88,10 +88,6 @@ fn runs_table(runs: &[&RunSummary]) -> Table {
         "RECEIVED",
     ]);
     for run in runs {
-        let requests = match run.http.throttled {
-            0 => run.http.requests.to_string(),
-            n => format!("{} ({n} throttled)", run.http.requests),
-        };
         table.add_row([
             left(run.collector.as_str()),
             left(run.outcome.word()),
@@ -102,11 +98,22 @@ fn runs_table(runs: &[&RunSummary]) -> Table {
             right(seconds(run.duration_ms)),
             right(short_number(run.fuel_used)),
             right(ByteSize(run.memory_peak_bytes).to_string()),
-            right(requests),
+            right(requests(run.http)),
             right(ByteSize(run.http.bytes).to_string()),
         ]);
     }
     table
+}
+
+/// How many, and how many of them were out of the ordinary.
+fn requests(http: Transfer) -> String {
+    let of_them = [(http.throttled, "throttled"), (http.not_modified, "not modified")];
+    let of_them: Vec<String> =
+        of_them.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+    match of_them.is_empty() {
+        true => http.requests.to_string(),
+        false => format!("{} ({})", http.requests, of_them.join(", ")),
+    }
 }
 
 fn sinks_table(cycle: &CycleSummary) -> Table {

@@ -1,5 +1,6 @@
-//! The state: one SQLite file that remembers cycles, runs, last values and workloads.
+//! The state: one SQLite file that remembers cycles, runs, last values and workloads; and another one for answers of upstreams.
 
+mod answers;
 mod cycles;
 mod values;
 mod workloads;
@@ -15,6 +16,7 @@ use sqlx::{ConnectOptions, Connection, Row, SqliteConnection};
 
 use crate::model::{CycleSummary, Point, Streak, WorkloadReports};
 
+pub use answers::{AnswerKey, Answers, AnswersOptions, Found, Room, Salt};
 pub use workloads::KnownWorkloads;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");

@@ -205,6 +205,7 @@ async fn answer(stream: &mut TcpStream, path: &str, seen: &Seen, times: usize) -
             let port = path.trim_start_matches("/to-host/");
             reply(stream, 302, &format!("location: http://127.0.0.1:{port}/ok\r\n"), b"").await
         }
+        _ if path.starts_with("/tagged/") => tagged(stream, path.trim_start_matches("/tagged/"), seen).await,
         // An API server of Kubernetes, in several moods.
         "/api/v1/pods" | "/expired/api/v1/pods" => {
             let (status, body) = match (seen.target.contains("continue=next"), path, times) {
@@ -277,6 +278,51 @@ async fn answer(stream: &mut TcpStream, path: &str, seen: &Seen, times: usize) -
         }
         _ => reply(stream, 200, "", b"ok").await,
     }
+}
+
+/// What a tagged answer says.
+pub const TAGGED: &str = "This is the tagged body, version one. ";
+
+/// Answers that can be asked for again with a condition, in several moods.
+async fn tagged(stream: &mut TcpStream, mood: &str, seen: &Seen) -> std::io::Result<()> {
+    let head = seen.head.to_lowercase();
+    let is_conditional = head.contains("if-none-match: ") || head.contains("if-modified-since: ");
+    let body = match mood {
+        "echo" => format!("{TAGGED}{}", seen.head),
+        "megabyte" => TAGGED.repeat((1 << 20) / TAGGED.len()),
+        _ => TAGGED.repeat(100),
+    };
+    let headers = match mood {
+        "no-store" => "etag: \"v1\"\r\ncache-control: private, no-store\r\n",
+        "vary-all" => "etag: \"v1\"\r\nvary: *\r\n",
+        "dated" => "last-modified: Fri, 24 Oct 2025 11:00:00 GMT\r\ndate: Fri, 24 Oct 2025 12:00:00 GMT\r\n",
+        "moved" => return reply(stream, 302, "location: /tagged/plain\r\netag: \"v1\"\r\n", b"").await,
+        "chunked" if !is_conditional => {
+            let head = "HTTP/1.1 200 OK\r\netag: \"v1\"\r\ntransfer-encoding: chunked\r\n\r\n";
+            let chunk = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+            return stream.write_all(&[head, &chunk].concat().into_bytes()).await;
+        }
+        // Whether it was cut off, nobody can tell.
+        "endless" => {
+            let head = "HTTP/1.1 200 OK\r\netag: \"v1\"\r\nconnection: close\r\n\r\n";
+            stream.write_all(&[head.as_bytes(), body.as_bytes()].concat()).await?;
+            return stream.shutdown().await;
+        }
+        _ => "etag: W/\"v1\"\r\nx-from: the first answer\r\nset-cookie: session=1\r\n",
+    };
+    if !is_conditional {
+        return reply(stream, 200, headers, body.as_bytes()).await;
+    }
+    if mood == "moves" {
+        return reply(stream, 302, "location: /tagged/plain\r\n", b"").await;
+    }
+    // As if it described the body that it does not have.
+    let fresh = match mood {
+        "other" => "etag: \"v2\"\r\n",
+        "last-one" => "etag: \"v1\"\r\nx-ratelimit-remaining: 0\r\nx-ratelimit-reset: 1\r\n",
+        _ => "etag: W/\"v1\"\r\ncontent-encoding: gzip\r\nx-fresh: yes\r\n",
+    };
+    stream.write_all(format!("HTTP/1.1 304 Not Modified\r\n{fresh}\r\n").as_bytes()).await
 }
 
 pub const EC2_BUSY: &[u8] =

@@ -2,6 +2,7 @@
 
 mod capabilities;
 mod command_line;
+mod conditional;
 mod crashes;
 mod cycle;
 mod delivery;

@@ -40,6 +40,7 @@ async fn ask(lookup: Lookup, port: u16, path: &str, times: usize) -> AttemptResu
         allowed: Allowed::new(vec!["loopback".parse().unwrap()]),
         redirects: Redirects::default(),
         timeouts: Timeouts::default(),
+        is_conditional: false,
     };
     let network = Network::new(lookup, None).unwrap();
     let egress = Egress::new(&BTreeMap::from([(name.clone(), upstream)]), &network, &Redactor::default());

@@ -89,6 +89,7 @@ impl IntakeKeys<'_> {
                 allowed: Allowed::new(self.allow_addresses.to_vec()),
                 redirects: Redirects::default(),
                 timeouts: timeouts(self.timeouts),
+                is_conditional: false,
             },
             query,
             headers: self.headers(environment)?,
