@@ -6,7 +6,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::file::{Ec2Section, File, KubernetesSection};
-use super::upstreams::base_url;
+use super::network::base_url;
 use super::{ConfigError, Environment};
 
 /// The longest that one answer may take, where nothing is written.

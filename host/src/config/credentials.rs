@@ -6,8 +6,8 @@ use crate::model::{Name, Secret, SigningKey};
 use crate::policy::{AwsKeys, AwsSigV4, Credential, GithubApp};
 
 use super::file::{CredentialKind, CredentialSection, File, Id, Text};
+use super::network::base_url;
 use super::secrets::{self, Missing, StoredSecrets};
-use super::upstreams::base_url;
 use super::{ConfigError, Environment, nearest};
 
 /// The credentials of the file by name, each there or missing.

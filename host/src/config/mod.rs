@@ -5,6 +5,7 @@ mod collectors;
 mod credentials;
 mod error;
 mod file;
+mod network;
 mod order;
 mod plan;
 mod secrets;
@@ -18,7 +19,8 @@ pub use capabilities::{Ec2Plan, KubernetesPlan};
 pub use collectors::{CollectorPlan, CredentialState, Ready};
 pub use error::{ConfigError, nearest};
 pub use file::File;
-pub use plan::{CachePlan, CyclePlan, NetworkPlan, Overrides, Plan, SpoolPlan};
+pub use network::NetworkPlan;
+pub use plan::{CachePlan, CyclePlan, Overrides, Plan, SpoolPlan};
 pub use secrets::{SecretStore, SecretsPlan, StoredSecret, StoredSecrets, VaultLogin, VaultPlan};
 pub use sinks::{DatadogPlan, IntakePlan, PushgatewayPlan, RemoteWritePlan, SinkPlan};
 

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use crate::policy::{Credential, Upstream, capability_of};
 use super::capabilities::{self, Ec2Plan, KubernetesPlan};
 use super::collectors::{CollectorPlan, Context};
 use super::file::File;
+use super::network::NetworkPlan;
 use super::secrets::{SecretsPlan, StoredSecrets};
 use super::sinks::{self, SinkPlan};
 use super::{ConfigError, Environment, credentials, nearest, order, upstreams};
@@ -68,13 +68,6 @@ pub struct SpoolPlan {
 pub struct CachePlan {
     pub bytes_max: ByteSize,
     pub age_max: SignedDuration,
-}
-
-/// What holds for every connection.
-#[derive(Clone, Debug, Default)]
-pub struct NetworkPlan {
-    pub ca_file: Option<PathBuf>,
-    pub hosts: BTreeMap<String, Vec<IpAddr>>,
 }
 
 /// What the command line sets.
@@ -154,7 +147,7 @@ impl Plan {
             cache: cache(&file),
             kubernetes: capabilities::kubernetes(&file, environment)?,
             ec2: capabilities::ec2(&file, environment),
-            network: NetworkPlan { ca_file: file.network.ca_file.clone(), hosts: file.network.hosts.clone() },
+            network: NetworkPlan::of(&file),
             state_dir: state_dir(overrides, environment),
             collectors,
             warnings,

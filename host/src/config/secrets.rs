@@ -11,8 +11,7 @@ use crate::policy::{Allowed, Timeouts};
 
 use super::capabilities::{self, Ec2Plan, KubernetesPlan};
 use super::file::{File, SecretSource, VaultSection};
-use super::plan::NetworkPlan;
-use super::upstreams::{base_url, timeouts};
+use super::network::{NetworkPlan, base_url, timeouts};
 use super::{ConfigError, Environment};
 
 /// Why a secret is not there, and the line that would mend it.
@@ -128,7 +127,7 @@ impl SecretsPlan {
             },
             kubernetes: capabilities::kubernetes(file, environment)?,
             vault: vault(&file.secrets.vault, environment)?,
-            network: NetworkPlan { ca_file: file.network.ca_file.clone(), hosts: file.network.hosts.clone() },
+            network: NetworkPlan::of(file),
         })
     }
 }

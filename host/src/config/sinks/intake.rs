@@ -7,7 +7,7 @@ use url::Url;
 
 use crate::config::credentials::{Credentials, credential_named};
 use crate::config::file::{Text, TimeoutsSection};
-use crate::config::upstreams::{http_url, timeouts, url_hint};
+use crate::config::network::{http_url, timeouts, url_hint};
 use crate::config::{ConfigError, Environment};
 use crate::model::Name;
 use crate::policy::{AddressRule, Allowed, Credential, Redirects, Upstream};

@@ -10,8 +10,8 @@ use crate::policy::Credential;
 
 use super::credentials::Credentials;
 use super::file::{DatadogSection, File, OtlpSection, PushgatewaySection, RemoteWriteSection, SecretSource};
+use super::network::base_url;
 use super::secrets::{self, StoredSecrets};
-use super::upstreams::base_url;
 use super::{ConfigError, Environment};
 
 use intake::IntakeKeys;
