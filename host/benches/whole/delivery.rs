@@ -113,7 +113,7 @@ fn encode() -> f64 {
         timeouts: Timeouts::default(),
         is_conditional: false,
     };
-    let intake = IntakePlan { upstream, query: Vec::new(), headers: Vec::new() };
+    let intake = IntakePlan { upstream, query: Vec::new(), headers: Vec::new(), withheld: None };
     let plan = SinkPlan::Datadog(Box::new(DatadogPlan { intake, app_key: None }));
     let network = Network::new(system_lookup(Default::default()), None).expect("a network");
     let sink = Sink::new(&plan, &Descriptions::default(), &network, &Redactor::default());

@@ -65,7 +65,11 @@ impl Check {
             let place = sink_plan.place();
             let what = format!("sink {}", sink.name());
             let deadline = clock::instant() + ANSWER_WITHIN;
-            let answer = if self.online || sink.is_local() { sink.validate(deadline).await } else { Ok(()) };
+            let answer = match sink_plan.withheld() {
+                Some(why) => Err(why.to_owned()),
+                None if self.online || sink.is_local() => sink.validate(deadline).await,
+                None => Ok(()),
+            };
             findings.push(match answer {
                 Ok(()) => Finding { what, ok: true, detail: place, hint: None },
                 Err(why) => {

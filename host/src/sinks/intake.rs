@@ -18,6 +18,8 @@ pub(super) struct Intake {
     /// Sent with every request.
     query: Vec<(String, String)>,
     headers: Vec<(String, String)>,
+    /// Why it is not asked.
+    withheld: Option<String>,
 }
 
 /// One request to it.
@@ -42,6 +44,7 @@ impl Intake {
             endpoint: Endpoint::new(plan.upstream.clone(), network.clone(), redactor.clone()).of_section(&section),
             query: plan.query.clone(),
             headers: plan.headers.clone(),
+            withheld: plan.withheld.clone(),
         }
     }
 
@@ -69,6 +72,9 @@ impl Intake {
     }
 
     async fn ask(&self, request: Request<'_>, agent: &str, deadline: Instant) -> Result<Answer, Failure> {
+        if let Some(why) = &self.withheld {
+            return Err(Failure { kind: FailureKind::Credential, message: why.clone() });
+        }
         let own = request.headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let ask = Ask {
             method: request.method.into(),

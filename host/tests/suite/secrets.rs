@@ -197,3 +197,33 @@ fn a_secret_that_a_store_does_not_give_faults_its_collector_alone_with_the_line_
     let message = run_of(&report, "hostile")["message"].clone();
     assert!(message.as_str().unwrap().contains("Vault answered 403: permission denied"), "{message}");
 }
+
+#[test]
+fn a_sink_whose_secret_is_not_there_yet_is_held_and_loses_nothing() {
+    let (evil, intake) = (Evil::start(), Intake::start());
+    let now = ["2025-10-24T12:00:00Z", "2025-10-24T12:15:00Z"];
+    let cycle = |site: &Site, now: &str| site.call(&["run-all", "--format", "json", "--now", now]);
+    let site = stored(&evil, "env = 'TOKEN'").env("TOKEN", "x").config(&intake.config()).env("DD_API_KEY_FILE", "key");
+    let first = cycle(&site, now[0]);
+    let sink = first.json()["sinks"][0].clone();
+    let held = sink["reasons"]["deferred"].to_string();
+    assert_eq!((first.code, sink["delivered"].as_u64()), (5, Some(0)), "{first:#?}");
+    assert!(held.contains("held: file key: ") && held.contains("make key readable"), "{sink:#}");
+    assert!(intake.asked().is_empty());
+    let check = site.call(&["check"]);
+    assert!(check.code == 2 && check.stdout.contains("make key readable"), "{check:#?}");
+    std::fs::write(site.dir.path().join("key"), "the-api-key\n").unwrap();
+    let second = cycle(&site, now[1]);
+    let delivered = second.json()["sinks"][0]["delivered"].as_u64();
+    assert_eq!((second.code, delivered), (0, Some(2 * sink["deferred"].as_u64().unwrap())), "{second:#?}");
+    // A store that does not give it is the same; what nobody has written anywhere is a mistake of the plan.
+    let of_vault = "credential = 'otlp'\n[credential.otlp]\nkind = 'bearer'\n";
+    let otlp =
+        format!("[sink.otlp]\nendpoint = 'http://{}'\nallow_addresses = ['loopback']\n{of_vault}", intake.address);
+    let site = stored(&evil, "env = 'TOKEN'").env("TOKEN", "x");
+    let called = cycle(&site.config(&format!("{otlp}vault = 'secret/data/nothing'")), now[0]);
+    assert!(called.code == 5 && called.stdout.contains("held: Vault path secret/data/nothing: "), "{called:#?}");
+    let site = stored(&evil, "env = 'TOKEN'").env("TOKEN", "x");
+    let called = cycle(&site.config(&format!("{otlp}env = 'NONE'")), now[0]);
+    assert!(called.code == 2 && called.stderr.contains("NONE is not set"), "{called:#?}");
+}

@@ -8,6 +8,7 @@ use url::Url;
 use crate::config::credentials::{Credentials, credential_named};
 use crate::config::file::{Text, TimeoutsSection};
 use crate::config::network::{http_url, timeouts, url_hint};
+use crate::config::secrets::Missing;
 use crate::config::{ConfigError, Environment};
 use crate::model::Name;
 use crate::policy::{AddressRule, Allowed, Credential, Redirects, Upstream};
@@ -20,6 +21,8 @@ pub struct IntakePlan {
     /// Sent with every request; no secret is among them.
     pub query: Vec<(String, String)>,
     pub headers: Vec<(String, String)>,
+    /// Why nothing is sent to it, where its secret is not where it should be; points wait until it is.
+    pub withheld: Option<String>,
 }
 
 /// The keys that all sections of intakes have.
@@ -63,22 +66,25 @@ impl IntakeKeys<'_> {
             hint: url_hint(&place, key, text),
         })?;
         let credential = match self.credential {
-            None => None,
-            Some(wanted) => {
-                let found = credential_named(&place, wanted, credentials)?;
-                Some(found.clone().map_err(|missing| missing.at(&place))?)
-            }
+            None => Ok(None),
+            Some(wanted) => credential_named(&place, wanted, credentials)?.clone().map(Some),
         };
         self.plan_at(http_url(&place, key, &url)?, credential, environment)
     }
 
-    /// The intake at a URL, with a credential that comes from elsewhere.
+    /// The intake at a URL, with a credential that comes from elsewhere. One that nobody has written anywhere is an error; one that is not
+    /// where it was said to be, as a store does not answer, must not cost a cycle its points.
     pub fn plan_at(
         &self,
         mut url: Url,
-        credential: Option<Credential>,
+        credential: Result<Option<Credential>, Missing>,
         environment: Environment<'_>,
     ) -> Result<IntakePlan, ConfigError> {
+        let (credential, withheld) = match credential {
+            Ok(credential) => (credential, None),
+            Err(missing) if missing.is_unset => return Err(missing.at(&self.place())),
+            Err(missing) => (None, Some(format!("{}; {}", missing.what, missing.hint))),
+        };
         let query = url.query_pairs().into_owned().collect();
         url.set_query(None);
         Ok(IntakePlan {
@@ -93,6 +99,7 @@ impl IntakeKeys<'_> {
             },
             query,
             headers: self.headers(environment)?,
+            withheld,
         })
     }
 

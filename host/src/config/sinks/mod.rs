@@ -101,6 +101,11 @@ impl SinkPlan {
         credential.into_iter().flatten().chain(app_key.map(|secret| (None, secret))).collect()
     }
 
+    /// Why nothing is sent to it for now, where its secret is not where it should be.
+    pub fn withheld(&self) -> Option<&str> {
+        self.intake()?.withheld.as_deref()
+    }
+
     /// The intake that it speaks to, where it speaks HTTP.
     fn intake(&self) -> Option<&IntakePlan> {
         match self {
@@ -113,7 +118,7 @@ impl SinkPlan {
     }
 }
 
-/// Without a section there is a Datadog sink where `DD_API_KEY` is set: what every Datadog tool does.
+/// Without a section there is a Datadog sink where `DD_API_KEY` is set, or `DD_API_KEY_FILE`: what every Datadog tool does.
 pub(super) fn build(
     file: &File,
     credentials: &Credentials,
@@ -121,7 +126,8 @@ pub(super) fn build(
     environment: Environment<'_>,
 ) -> Result<Vec<SinkPlan>, ConfigError> {
     let mut sinks = Vec::new();
-    let implied = environment("DD_API_KEY").is_some_and(|key| !key.trim().is_empty());
+    let is_set = |name: &&str| environment(name).is_some_and(|text| !text.trim().is_empty());
+    let implied = ["DD_API_KEY", "DD_API_KEY_FILE"].iter().any(is_set);
     let section = file.sink.datadog.clone().or_else(|| implied.then(DatadogSection::default));
     if let Some(section) = section.filter(|section| section.enabled != Some(false)) {
         sinks.push(SinkPlan::Datadog(Box::new(datadog(&section, stored, environment)?)));
@@ -158,8 +164,7 @@ fn datadog(
     let url = section.base_url.as_ref().and_then(|text| text.read(environment));
     let url = url.unwrap_or_else(|| format!("https://api.{site}"));
     let source = section.api_key.clone().unwrap_or_else(|| SecretSource::variable("DD_API_KEY"));
-    let secret =
-        secrets::read("[sink.datadog] api_key", &source, stored, environment)?.map_err(|missing| missing.at(PLACE))?;
+    let secret = secrets::read("[sink.datadog] api_key", &source, stored, environment)?;
     let source = section.app_key.clone().unwrap_or_else(|| SecretSource::variable("DD_APP_KEY"));
     let app_key = secrets::read("[sink.datadog] app_key", &source, stored, environment)?;
     let keys = IntakeKeys {
@@ -170,9 +175,10 @@ fn datadog(
         allow_addresses: &section.allow_addresses,
         timeouts: &section.timeouts,
     };
-    let api_key = Credential::Header { name: "DD-API-KEY".into(), secret };
-    let intake = keys.plan_at(base_url(PLACE, "base_url", &url)?, Some(api_key), environment)?;
-    Ok(DatadogPlan { intake, app_key: app_key.ok() })
+    let api_key = secret.map(|secret| Some(Credential::Header { name: "DD-API-KEY".into(), secret }));
+    let intake = keys.plan_at(base_url(PLACE, "base_url", &url)?, api_key, environment)?;
+    let app_key = app_key.ok().filter(|_| intake.withheld.is_none());
+    Ok(DatadogPlan { intake, app_key })
 }
 
 fn otlp(
