@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use flate2::read::{GzDecoder, ZlibDecoder};
-use host::config::{DatadogPlan, IntakePlan, SinkPlan};
+use host::config::{DatadogPlan, IntakePlan, RemoteWritePlan, SinkPlan};
 use host::delivery::Seal;
 use host::egress::{Network, system_lookup};
 use host::limits::ByteSize;
@@ -46,19 +46,33 @@ pub fn delivery(table: &mut Table) {
         &rounds(ROUNDS, spool_write),
         None,
     );
-    table.median("Datadog: points encoded and compressed a second, one thread", "M", &rounds(ROUNDS, encode), None);
+    for plan in [
+        SinkPlan::Datadog(Box::new(DatadogPlan { intake: intake_plan(), app_key: None })),
+        SinkPlan::Otlp(Box::new(intake_plan())),
+        SinkPlan::RemoteWrite(Box::new(RemoteWritePlan { intake: intake_plan(), path: "/".into(), version: 2 })),
+    ] {
+        let what = format!("{}: points encoded and compressed a second, one thread", plan.name());
+        table.median(&what, "M", &rounds(ROUNDS, || encode(&plan)), None);
+    }
     let intake = Intake::start();
-    let config = |points: usize, act: &str| {
+    let datadog = format!("[sink.datadog]\nbase_url = '{}'\nallow_addresses = ['loopback']\n", intake.url);
+    let config = |sinks: &str, points: usize, act: &str| {
         format!(
-            "[cycle]\ndeadline = '60s'\n[sink.datadog]\nbase_url = '{}'\nallow_addresses = ['loopback']\n\
+            "[cycle]\ndeadline = '60s'\n{sinks}\
              [upstream.evil]\nbase_url = 'http://127.0.0.1:9'\n[spool]\nbytes = '1GiB'\n\
              [limits]\npoints = {BACKLOG}\nseries = {BACKLOG}\nmemory = '1GiB'\nfuel = 1_000_000_000_000\n\
-             [collector.hostile]\nsettings = {{ act = '{act}', number = {points} }}\n",
-            intake.url
+             [collector.hostile]\nsettings = {{ act = '{act}', number = {points} }}\n"
         )
     };
-    side_by_side(table, &intake, &config(POINTS, "points"));
-    backlog(table, &intake, &config(BACKLOG, "points"), &config(0, "empty"));
+    side_by_side(table, &intake, &config(&datadog, POINTS, "points"));
+    let others = format!(
+        "[sink.otlp]\nendpoint = '{0}'\nallow_addresses = ['loopback']\n\
+         [sink.remote_write]\nurl = '{0}/write'\nversion = 1\nallow_addresses = ['loopback']\n",
+        intake.url
+    );
+    for (sinks, count) in [(datadog.clone(), 1), (datadog + &others, 3)] {
+        backlog(table, &intake, &config(&sinks, BACKLOG, "points"), &config(&sinks, 0, "empty"), count);
+    }
 }
 
 fn rounds(count: usize, mut measure: impl FnMut() -> f64) -> Sample {
@@ -102,10 +116,10 @@ fn spool_write() -> f64 {
     BACKLOG as f64 / started.elapsed().as_secs_f64() / 1e6
 }
 
-/// Millions of points a second into payloads.
-fn encode() -> f64 {
+/// An intake that nobody asks.
+fn intake_plan() -> IntakePlan {
     let upstream = Upstream {
-        name: Name::lossy("datadog"),
+        name: Name::lossy("sink"),
         base_url: "http://127.0.0.1:9".parse().expect("a URL"),
         credential: None,
         allowed: Allowed::default(),
@@ -113,10 +127,13 @@ fn encode() -> f64 {
         timeouts: Timeouts::default(),
         is_conditional: false,
     };
-    let intake = IntakePlan { upstream, query: Vec::new(), headers: Vec::new(), withheld: None };
-    let plan = SinkPlan::Datadog(Box::new(DatadogPlan { intake, app_key: None }));
+    IntakePlan { upstream, query: Vec::new(), headers: Vec::new(), withheld: None }
+}
+
+/// Millions of points a second into payloads.
+fn encode(plan: &SinkPlan) -> f64 {
     let network = Network::new(system_lookup(Default::default()), None).expect("a network");
-    let sink = Sink::new(&plan, &Descriptions::default(), &network, &Redactor::default());
+    let sink = Sink::new(plan, &Descriptions::default(), &network, &Redactor::default());
     let sample = |point: Point| Measured {
         series: point.series,
         kind: Kind::Gauge,
@@ -169,15 +186,14 @@ fn side_by_side(table: &mut Table, intake: &Intake, config: &str) {
     }
 }
 
-/// A million points that an earlier cycle left.
-fn backlog(table: &mut Table, intake: &Intake, filling: &str, draining: &str) {
+/// A million points that an earlier cycle left, for so many sinks.
+fn backlog(table: &mut Table, intake: &Intake, filling: &str, draining: &str, sinks: usize) {
     let place = Place::new("backlog", filling);
     intake.refuse(true);
     drop(reported(&place));
     intake.refuse(false);
-    assert_eq!(intake.take(), 0);
     place.configure(draining);
-    let mut child = place.delivering().spawn().expect("the binary");
+    let mut child = place.delivering().stdout(Stdio::piped()).spawn().expect("the binary");
     let started = Instant::now();
     let mut peak: f64 = 0.0;
     while child.try_wait().expect("a child").is_none() {
@@ -185,9 +201,14 @@ fn backlog(table: &mut Table, intake: &Intake, filling: &str, draining: &str) {
         std::thread::sleep(Duration::from_millis(1));
     }
     let seconds = started.elapsed().as_secs_f64();
-    let taken = intake.take();
-    assert!(taken >= BACKLOG, "{taken} of {BACKLOG} points arrived");
-    table.figure("a backlog of 1,000,000 points drained: points a second", "k", taken as f64 / seconds / 1e3, None);
+    let output = child.wait_with_output().expect("its report");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a report");
+    let taken: Vec<u64> = (0..sinks).filter_map(|n| report["sinks"][n]["delivered"].as_u64()).collect();
+    assert!(taken.len() == sinks && taken.iter().all(|taken| *taken >= BACKLOG as u64), "{report:#}");
+    intake.forget();
+    let into = if sinks == 1 { String::new() } else { format!(" into {sinks} sinks at once, in each") };
+    let rate = taken[0] as f64 / seconds / 1e3;
+    table.figure(&format!("a backlog of 1,000,000 points drained{into}: points a second"), "k", rate, None);
     table.figure("  resident while it is drained", "MiB", peak, None);
 }
 
@@ -243,7 +264,11 @@ impl Intake {
         self.refuses.store(refuses, Ordering::Relaxed);
     }
 
-    /// How many points have come since the last time.
+    fn forget(&self) {
+        self.taken.lock().expect("no panic").clear();
+    }
+
+    /// How many of Datadog's points have come since the last time.
     fn take(&self) -> usize {
         let bodies = std::mem::take(&mut *self.taken.lock().expect("no panic"));
         bodies.iter().map(|body| memchr::memmem::find_iter(&unpacked(body), b"\"metric\"").count()).sum()

@@ -3,10 +3,11 @@
 //! https://prometheus.io/docs/instrumenting/exposition_formats/. Families are sorted by name and their lines by labels, so that two
 //! snapshots can be compared. A count since the last cycle is no counter of Prometheus, which only grows: it is a gauge here.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::prometheus::{Labels, add, labels, metric_name};
+use super::prometheus::{Labels, metric_name};
 use super::{Descriptions, Payload};
 use crate::model::{Sample, TagSet};
 
@@ -27,16 +28,16 @@ struct Line<'a> {
 /// All samples as one text. `taken` is a label that the receiver sets itself: where a sample has one, it is called `exported_…`, as
 /// Prometheus does with those of a target.
 pub(super) fn encode(samples: &[Sample], descriptions: &Descriptions, taken: Option<&str>) -> Payload {
-    let mut families: BTreeMap<String, Family<'_>> = BTreeMap::new();
+    let mut families: BTreeMap<Cow<'_, str>, Family<'_>> = BTreeMap::new();
     let mut left_out = 0;
     for sample in samples {
         let family = families.entry(metric_name(&sample.series)).or_default();
         if family.help.is_empty() {
             family.help = descriptions.of_series(&sample.series);
         }
-        let mut labels = labels(&sample.tags);
-        if let Some((name, value)) = taken.and_then(|name| labels.remove_entry(name)) {
-            add(&mut labels, format!("exported_{name}"), value);
+        let mut labels = Labels::of(&sample.tags);
+        if let Some((name, value)) = taken.and_then(|name| Some((name, labels.remove(name)?))) {
+            labels.add(format!("exported_{name}").into(), value);
         }
         let (series, tags, value) = (&*sample.series, &sample.tags, sample.value);
         let line = family.lines.entry(text_of(&labels)).or_insert(Line { series, tags, value });
@@ -67,7 +68,7 @@ fn write_family(text: &mut String, name: &str, family: &Family<'_>) {
 }
 
 /// `{a="b",c="d"}`, or nothing.
-fn text_of(labels: &Labels) -> String {
+fn text_of(labels: &Labels<'_>) -> String {
     let all: Vec<String> = labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value, true))).collect();
     if all.is_empty() { String::new() } else { format!("{{{}}}", all.join(",")) }
 }

@@ -1,24 +1,34 @@
 //! Tags as pairs: what Datadog calls a tag, others call an attribute or a label, and want each key once.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 
 use crate::model::TagSet;
 
 /// Keys and values, sorted by key. The key ends at the first colon; the values of a key that comes twice are joined by a comma, which
 /// no tag of a collector can hold.
-pub(super) fn pairs(tags: &TagSet) -> BTreeMap<&str, String> {
-    let mut pairs: BTreeMap<&str, String> = BTreeMap::new();
-    for tag in tags.iter() {
+pub(super) fn pairs<'a>(tags: &'a TagSet) -> Vec<(&'a str, Cow<'a, str>)> {
+    let pair = |tag: &'a str| {
         let (key, value) = tag.split_once(':').unwrap_or((tag, ""));
-        pairs
-            .entry(key)
-            .and_modify(|values| {
-                values.push(',');
-                values.push_str(value);
-            })
-            .or_insert_with(|| value.to_owned());
-    }
+        (key, Cow::from(value))
+    };
+    let mut pairs: Vec<(&str, Cow<'_, str>)> = tags.iter().map(pair).collect();
+    // Sorted by the tag is not sorted by the key: `a-b:1` stands before `a:1`.
+    pairs.sort_by_key(|(key, _)| *key);
+    pairs.dedup_by(|(key, value), (kept, values)| {
+        let is_same = key == kept;
+        if is_same {
+            join(values, value);
+        }
+        is_same
+    });
     pairs
+}
+
+/// Adds a value to those of its key.
+pub(super) fn join(values: &mut Cow<'_, str>, value: &str) {
+    let values = values.to_mut();
+    values.push(',');
+    values.push_str(value);
 }
 
 #[cfg(test)]

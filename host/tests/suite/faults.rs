@@ -107,6 +107,7 @@ fn usual_cases() -> Vec<Case> {
         (vec![Answer::Status(413, "")], Fate::Taken),
         (vec![Answer::Headed(429, "retry-after: 0\r\n"), Answer::Cut], Fate::Taken),
         (vec![Answer::TakenAndCut, Answer::TakenAndTorn], Fate::Taken),
+        (vec![Answer::Slow], Fate::Taken),
         forever(Answer::Headed(429, "retry-after: 60\r\n")),
         forever(Answer::Headed(302, "location: /elsewhere\r\n")),
     ];

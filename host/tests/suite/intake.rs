@@ -45,6 +45,8 @@ pub enum Answer {
     TakenAndTorn,
     Cut,
     Never,
+    /// As a real one does, byte by byte, over some 300 ms.
+    Slow,
     /// As a real one does.
     Usual,
 }
@@ -137,13 +139,11 @@ async fn serve(mut stream: TcpStream, shared: &Mutex<Shared>) -> std::io::Result
             unpacked = body.to_vec();
         }
         let request = Request { head, target, sent_bytes: length, unpacked };
-        let answer = {
+        let (answer, is_slow) = {
             let mut shared = shared.lock().unwrap();
-            let answer = match shared.answers.is_empty() {
-                true => Answer::Usual,
-                false => shared.answers.remove(0),
-            };
-            let answer = if let Answer::Usual = answer { usual(&request) } else { answer };
+            let told = if shared.answers.is_empty() { Answer::Usual } else { shared.answers.remove(0) };
+            let is_slow = matches!(told, Answer::Slow);
+            let answer = if matches!(told, Answer::Usual | Answer::Slow) { usual(&request) } else { told };
             let takes = matches!(
                 answer,
                 Answer::Status(200..=299, _)
@@ -156,36 +156,37 @@ async fn serve(mut stream: TcpStream, shared: &Mutex<Shared>) -> std::io::Result
             if takes && !request.target.starts_with("GET ") {
                 shared.requests.push(request);
             }
-            answer
+            (answer, is_slow)
         };
-        match answer {
-            Answer::Status(status, body) => {
-                let text = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n{body}", body.len());
-                stream.write_all(text.as_bytes()).await?;
-            }
-            Answer::Headed(status, headers) => {
-                let text = format!("HTTP/1.1 {status} X\r\n{headers}content-length: 0\r\n\r\n");
-                stream.write_all(text.as_bytes()).await?;
-            }
-            Answer::Whole(status, headers, body) => {
-                let text = format!("HTTP/1.1 {status} X\r\n{headers}content-length: {}\r\n\r\n", body.len());
-                stream.write_all(&[text.as_bytes(), &body].concat()).await?;
-            }
+        let text = match answer {
+            Answer::Status(status, body) => answer_text(status, "", body.as_bytes()),
+            Answer::Headed(status, headers) => answer_text(status, headers, b""),
+            Answer::Whole(status, headers, body) => answer_text(status, &headers, &body),
             Answer::Echo(status) => {
                 let head = String::from_utf8_lossy(&bytes[..end]);
                 let credential = head.lines().find(|line| line.to_lowercase().starts_with("authorization")).unwrap();
-                let text = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n{credential}", credential.len());
-                stream.write_all(text.as_bytes()).await?;
+                answer_text(status, "", credential.as_bytes())
             }
             Answer::TakenAndTorn => {
                 stream.write_all(b"HTTP/1.1 202 X\r\ncontent-length: 100\r\n\r\n{").await?;
                 return Ok(());
             }
             Answer::Cut | Answer::TakenAndCut => return Ok(()),
-            Answer::Usual => unreachable!("it is what a real one says by now"),
-            Answer::Never => tokio::time::sleep(Duration::from_secs(3600)).await,
+            Answer::Usual | Answer::Slow => unreachable!("it is what a real one says by now"),
+            Answer::Never => std::future::pending().await,
+        };
+        for piece in text.chunks(if is_slow { 1 } else { usize::MAX }) {
+            stream.write_all(piece).await?;
+            if is_slow {
+                tokio::time::sleep(Duration::from_millis(3)).await;
+            }
         }
     }
+}
+
+fn answer_text(status: u16, headers: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!("HTTP/1.1 {status} X\r\n{headers}content-length: {}\r\n\r\n", body.len());
+    [head.as_bytes(), body].concat()
 }
 
 /// What a real one says: Datadog, a receiver of OTLP, one of remote write 2.0, a Pushgateway.

@@ -1,5 +1,7 @@
 //! Samples to `ExportMetricsServiceRequest`s, none over the limit: a gauge is a Gauge, a count a Sum of deltas.
 
+use std::borrow::Cow;
+
 use indexmap::IndexMap;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
@@ -105,8 +107,8 @@ fn attributes(tags: &TagSet) -> Vec<KeyValue> {
     tags::pairs(tags).into_iter().map(|(key, value)| attribute(key, value)).collect()
 }
 
-fn attribute(key: &str, value: String) -> KeyValue {
-    let value = AnyValue { value: Some(any_value::Value::StringValue(value)) };
+fn attribute(key: &str, value: Cow<'_, str>) -> KeyValue {
+    let value = AnyValue { value: Some(any_value::Value::StringValue(value.into_owned())) };
     KeyValue { key: key.into(), value: Some(value), key_strindex: 0 }
 }
 

@@ -2,9 +2,9 @@
 //!
 //! A count since the last cycle is no counter of Prometheus, which only grows: it goes as a gauge.
 
-use std::collections::HashMap;
-
 use bytes::Bytes;
+use foldhash::fast::RandomState;
+use indexmap::IndexSet;
 use prost::Message;
 
 use super::proto::{
@@ -13,7 +13,7 @@ use super::proto::{
 use crate::model::Sample;
 use crate::sinks::Descriptions;
 use crate::sinks::payload::{self, Payload};
-use crate::sinks::prometheus::{Labels, NAME, labels, metric_name};
+use crate::sinks::prometheus::{Labels, NAME, metric_name};
 
 /// A request before it is packed.
 pub(super) const RAW_BYTES_MAX: usize = 4 << 20;
@@ -60,8 +60,7 @@ fn framed(bytes: usize) -> usize {
 
 /// The texts of a request, each once.
 struct Symbols {
-    all: Vec<String>,
-    places: HashMap<String, u32>,
+    all: IndexSet<String, RandomState>,
     /// What they take in the request, at most.
     bytes: usize,
 }
@@ -69,20 +68,17 @@ struct Symbols {
 impl Symbols {
     /// With the empty text, which is always the first.
     fn new() -> Symbols {
-        let mut symbols = Symbols { all: Vec::new(), places: HashMap::new(), bytes: 0 };
+        let mut symbols = Symbols { all: IndexSet::default(), bytes: 0 };
         symbols.place("");
         symbols
     }
 
     fn place(&mut self, text: &str) -> u32 {
-        if let Some(place) = self.places.get(text) {
-            return *place;
+        if let Some(place) = self.all.get_index_of(text) {
+            return place as u32;
         }
-        let place = self.all.len() as u32;
         self.bytes += framed(text.len());
-        self.all.push(text.to_owned());
-        self.places.insert(text.to_owned(), place);
-        place
+        self.all.insert_full(text.to_owned()).0 as u32
     }
 }
 
@@ -102,7 +98,7 @@ fn join_new(samples: &[Sample], descriptions: &Descriptions) -> (Vec<u8>, usize)
         timeseries.push(series);
     }
     let taken = timeseries.len();
-    (Request { symbols: symbols.all, timeseries }.encode_to_vec(), taken)
+    (Request { symbols: symbols.all.into_iter().collect(), timeseries }.encode_to_vec(), taken)
 }
 
 fn series(sample: &Sample, descriptions: &Descriptions, symbols: &mut Symbols) -> TimeSeries {
@@ -120,7 +116,8 @@ fn join_old(samples: &[Sample]) -> (Vec<u8>, usize) {
     let mut timeseries = Vec::new();
     let mut bytes = 0;
     for sample in samples.iter().take(SAMPLES_MAX) {
-        let labels = all_labels(sample).into_iter().map(|(name, value)| Label { name, value }).collect();
+        let label = |(name, value): (&str, &str)| Label { name: name.into(), value: value.into() };
+        let labels = all_labels(sample).iter().map(label).collect();
         let series = OldTimeSeries { labels, samples: vec![value(sample)] };
         let more = framed(series.encoded_len());
         if !timeseries.is_empty() && bytes + more > RAW_BYTES_MAX {
@@ -134,9 +131,9 @@ fn join_old(samples: &[Sample]) -> (Vec<u8>, usize) {
 }
 
 /// The labels of a sample and its name, sorted.
-fn all_labels(sample: &Sample) -> Labels {
-    let mut labels = labels(&sample.tags);
-    labels.insert(NAME.into(), metric_name(&sample.series));
+fn all_labels(sample: &Sample) -> Labels<'_> {
+    let mut labels = Labels::of(&sample.tags);
+    labels.add(NAME.into(), metric_name(&sample.series));
     labels
 }
 
@@ -288,7 +285,7 @@ mod tests {
                 }
                 prop_assert_eq!(seen.len(), samples.len());
                 for ((labels, value, time), sample) in seen.iter().zip(&samples) {
-                    let meant: Vec<_> = all_labels(sample).into_iter().collect();
+                    let meant = all_labels(sample).iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect::<Vec<_>>();
                     prop_assert!(labels.is_sorted() && *labels == meant);
                     prop_assert_eq!((*value, *time), (sample.value, sample.time.as_millisecond()));
                 }
