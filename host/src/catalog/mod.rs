@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
 use crate::model::{Blame, Fault, Manifest, Reason};
@@ -18,7 +19,7 @@ const COMPONENT_BYTES_MAX: u64 = 64 << 20;
 #[derive(Clone, Debug)]
 pub struct ComponentFile {
     pub path: PathBuf,
-    pub bytes: Arc<[u8]>,
+    pub bytes: Bytes,
     pub digest: Digest,
     pub manifest: Arc<Manifest>,
     /// What it imports, as it stands in the component, sorted: `collector:host/http@0.1.0`.

@@ -3,8 +3,8 @@
 //! An entry's name says what it was compiled from and for; its first bytes are the checksum of the rest. An entry that is
 //! damaged, or that others could have written, is compiled anew. Writing is by a rename, so a reader sees all or nothing.
 
-use std::fs;
-use std::io::{self, Write};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
@@ -37,19 +37,20 @@ impl Cache {
         Ok(Cache { dir: dir.into() })
     }
 
-    /// The compiled bytes of a component for an engine; none where there are none that can be relied on.
-    pub(super) fn read(&self, component: &Digest, engine: &str) -> Option<Vec<u8>> {
+    /// The compiled bytes of a component for an engine, read into the buffer; none where there are none that can be relied on.
+    pub(super) fn read<'a>(&self, component: &Digest, engine: &str, buffer: &'a mut Vec<u8>) -> Option<&'a [u8]> {
         let path = self.path(component, engine);
-        let mut bytes = fs::read(&path).ok()?;
-        let is_ours = fs::metadata(&path).is_ok_and(|meta| is_private(&meta));
-        let payload = bytes.get(HEADER_BYTES..)?;
-        let is_whole = bytes.starts_with(MAGIC) && bytes[MAGIC.len()..HEADER_BYTES] == *Sha256::digest(payload);
+        let mut file = File::open(&path).ok()?;
+        buffer.clear();
+        file.read_to_end(buffer).ok()?;
+        let is_ours = file.metadata().is_ok_and(|meta| is_private(&meta));
+        let (header, payload) = buffer.split_at_checked(HEADER_BYTES)?;
+        let is_whole = header.starts_with(MAGIC) && header[MAGIC.len()..] == *Sha256::digest(payload);
         if !is_ours || !is_whole {
             tracing::warn!("{}: damaged or not this user's alone; compiled anew", path.display());
             return None;
         }
-        bytes.drain(..HEADER_BYTES);
-        Some(bytes)
+        Some(payload)
     }
 
     /// Keeps compiled bytes. What cannot be kept is compiled again next time, so a failure is only logged.
@@ -117,24 +118,28 @@ fn is_private(_meta: &fs::Metadata) -> bool {
 mod tests {
     use super::*;
 
+    fn read(cache: &Cache, component: &Digest, engine: &str) -> Option<Vec<u8>> {
+        cache.read(component, engine, &mut b"what was there before".to_vec()).map(<[u8]>::to_vec)
+    }
+
     #[test]
     fn an_entry_that_is_damaged_in_any_byte_is_not_used() {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::open(&dir.path().join("cache")).unwrap();
         let component = Digest::of(b"component");
-        assert_eq!(cache.read(&component, "e"), None);
+        assert_eq!(read(&cache, &component, "e"), None);
         cache.write(&component, "e", b"compiled");
-        assert_eq!(cache.read(&component, "e").as_deref(), Some(&b"compiled"[..]));
-        assert_eq!(cache.read(&component, "other"), None);
+        assert_eq!(read(&cache, &component, "e").as_deref(), Some(&b"compiled"[..]));
+        assert_eq!(read(&cache, &component, "other"), None);
         let path = cache.path(&component, "e");
         let whole = fs::read(&path).unwrap();
         for n in 0..whole.len() {
             let mut damaged = whole.clone();
             damaged[n] ^= 1;
             fs::write(&path, &damaged).unwrap();
-            assert_eq!(cache.read(&component, "e"), None, "byte {n}");
+            assert_eq!(read(&cache, &component, "e"), None, "byte {n}");
             fs::write(&path, &whole[..n]).unwrap();
-            assert_eq!(cache.read(&component, "e"), None, "cut at {n}");
+            assert_eq!(read(&cache, &component, "e"), None, "cut at {n}");
         }
     }
 
@@ -147,7 +152,7 @@ mod tests {
         let component = Digest::of(b"component");
         cache.write(&component, "e", b"compiled");
         fs::set_permissions(cache.path(&component, "e"), fs::Permissions::from_mode(0o666)).unwrap();
-        assert_eq!(cache.read(&component, "e"), None);
+        assert_eq!(read(&cache, &component, "e"), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::runtime::Handle;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
@@ -67,6 +67,10 @@ pub struct Runtime {
     pub(super) engine: Engine,
     linker: Linker<State>,
     cache: Option<Cache>,
+    /// Compiled components are read so many at once, each into one of these: they are megabytes, and more than there are processors are
+    /// ready no sooner.
+    reading: Semaphore,
+    buffers: Mutex<Vec<Vec<u8>>>,
     pub(super) metering: Metering,
     /// What the engine compiles for, as part of a file's name.
     target: String,
@@ -112,6 +116,8 @@ impl Runtime {
             _ticker: Ticker::start(&engine).map_err(RuntimeError::Threads)?,
             target: format!("{}-{:016x}", std::env::consts::ARCH, hasher.finish()),
             cache: options.cache.clone(),
+            reading: Semaphore::new(std::thread::available_parallelism().map_or(1, NonZeroUsize::get)),
+            buffers: Mutex::default(),
             metering: options.metering,
             ready: Mutex::default(),
             guests: Some(guests),
@@ -159,12 +165,8 @@ impl Runtime {
     }
 
     fn component(&self, file: &ComponentFile) -> wasmtime::Result<Component> {
-        let kept = self.cache.as_ref().and_then(|cache| cache.read(&file.digest, &self.target));
-        if let Some(compiled) = kept {
-            match open_precompiled(&self.engine, &compiled) {
-                Ok(component) => return Ok(component),
-                Err(e) => tracing::warn!("{}: compiled anew: {e:#}", file.path.display()),
-            }
+        if let Some(component) = self.kept(file) {
+            return Ok(component);
         }
         let started = clock::instant();
         let component = Component::new(&self.engine, &file.bytes)?;
@@ -173,6 +175,19 @@ impl Runtime {
             cache.write(&file.digest, &self.target, &component.serialize()?);
         }
         Ok(component)
+    }
+
+    /// The component as the cache has it, if it has. Blocks.
+    fn kept(&self, file: &ComponentFile) -> Option<Component> {
+        let cache = self.cache.as_ref()?;
+        let _turn = self.control.block_on(self.reading.acquire()).ok()?;
+        let buffers = || self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buffer = buffers().pop().unwrap_or_default();
+        let compiled = cache.read(&file.digest, &self.target, &mut buffer);
+        let opened = compiled.map(|compiled| open_precompiled(&self.engine, compiled));
+        buffers().push(buffer);
+        let told = |e: &wasmtime::Error| tracing::warn!("{}: compiled anew: {e:#}", file.path.display());
+        opened?.inspect_err(told).ok()
     }
 
     /// The runtime that guests run on.
