@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{own_series, signals};
 use crate::capability::{Capabilities, Cluster, Ec2, Ec2World, LastValues, Workloads};
 use crate::clock::{self, CycleClock};
-use crate::config::{CollectorPlan, Plan, SinkPlan};
+use crate::config::{CollectorPlan, Plan, SinkPlan, SpoolPlan};
 use crate::delivery::{Courier, Recorder, Seal, common_tags};
 use crate::egress::{Egress, Network, system_lookup};
 use crate::limits::ByteSize;
@@ -83,8 +83,9 @@ pub async fn run_cycle(
     let stop = CancellationToken::new();
     let slot = options.slot.unwrap_or_else(|| clock::slot(start, plan.cycle.schedule));
     let id = cycle_id(start);
-    let seal =
-        options.delivers.then(|| Seal::new(&Spool::open(spool_options(&plan, slot, &id, start)), slot, &plan.tags));
+    let seal = options
+        .delivers
+        .then(|| Seal::new(&Spool::open(spool_options(&plan.spool, slot, &id, start)), slot, &plan.tags));
     if let Some(values) = seal.as_ref().map(Seal::repeats).filter(|values| *values > 0) {
         drop(events.send(Event::SlotRepeats { slot, values }));
     }
@@ -190,16 +191,9 @@ fn lock(
 }
 
 /// The spool of a plan, for the points of a slot.
-pub fn spool_options(plan: &Plan, slot: Timestamp, cycle: &str, now: Timestamp) -> SpoolOptions {
-    SpoolOptions {
-        folder: plan.state_dir.join("spool"),
-        sinks: plan.sinks.iter().map(|sink| sink.name().to_owned()).collect(),
-        bytes_max: plan.spool.bytes_max,
-        age_max: plan.spool.age_max,
-        slot,
-        cycle: cycle.into(),
-        now,
-    }
+pub fn spool_options(plan: &SpoolPlan, slot: Timestamp, cycle: &str, now: Timestamp) -> SpoolOptions {
+    let SpoolPlan { folder, sinks, bytes_max, age_max } = plan.clone();
+    SpoolOptions { folder, sinks, bytes_max, age_max, slot, cycle: cycle.into(), now }
 }
 
 /// Answers of upstreams: read in every cycle, written in one that remembers.
@@ -249,7 +243,7 @@ impl Journal for IntoSpool {
 
 /// Marks the points whose series and tags the last cycle did not have; gives that cycle's slot.
 fn mark_new_series(plan: &Plan, now: Timestamp, runs: &mut [RunSummary]) -> Option<Timestamp> {
-    let (slot, known) = Spool::look(spool_options(plan, now, "", now)).newest_slot()?;
+    let (slot, known) = Spool::look(spool_options(&plan.spool, now, "", now)).newest_slot()?;
     for (run, collector) in runs.iter_mut().zip(&plan.collectors) {
         let (Some(points), Ok(ready)) = (&run.values, &collector.ready) else { continue };
         let common = common_tags(&plan.tags, &collector.name, &ready.tags);

@@ -63,7 +63,8 @@ pub(super) async fn plan_with_secrets(overrides: &Overrides) -> anyhow::Result<P
     Ok(warned(Plan::build_with(overrides, &stored, &variable)?)?)
 }
 
-fn variable(name: &str) -> Option<String> {
+/// The process' environment.
+pub(super) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 

@@ -6,10 +6,11 @@ use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::options::{Format, Global, plan};
+use super::options::{Format, Global, variable};
 use super::output;
 use crate::app::spool_options;
 use crate::clock;
+use crate::config::SpoolPlan;
 use crate::report::{lines_of, plain_table};
 use crate::spool::{Spool, Waiting};
 
@@ -31,7 +32,7 @@ struct Shown {
 
 impl ShowSpool {
     pub fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
-        let plan = plan(&global.overrides())?;
+        let plan = SpoolPlan::read(&global.overrides(), &variable)?;
         let options = spool_options(&plan, Timestamp::default(), "", clock::wall());
         let spool = Spool::look(options.clone());
         let folder = options.folder.display().to_string();

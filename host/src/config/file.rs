@@ -15,7 +15,9 @@ mod credentials;
 mod sinks;
 
 pub use credentials::{CredentialKind, CredentialSection, SecretSource};
-pub use sinks::{DatadogSection, OtlpSection, PushgatewaySection, RemoteWriteSection, SinkSections};
+pub use sinks::{
+    DatadogSection, JsonlSection, OtlpSection, PushgatewaySection, RemoteWriteSection, SinkSections, TextfileSection,
+};
 
 /// What is known without a file.
 const DEFAULTS: &str = include_str!("defaults.toml");

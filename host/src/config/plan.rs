@@ -56,9 +56,12 @@ pub struct CyclePlan {
     pub pause_after: u32,
 }
 
-/// The bounds of the points that wait on disk.
-#[derive(Clone, Copy, Debug)]
+/// The points that wait on disk.
+#[derive(Clone, Debug)]
 pub struct SpoolPlan {
+    pub folder: PathBuf,
+    /// Names of the sinks that they wait for.
+    pub sinks: Vec<String>,
     pub bytes_max: ByteSize,
     pub age_max: SignedDuration,
 }
@@ -143,7 +146,7 @@ impl Plan {
             redactor: redactor(&upstreams, &sinks),
             upstreams,
             sinks,
-            spool: spool(&file),
+            spool: spool(&file, overrides, environment),
             cache: cache(&file),
             kubernetes: capabilities::kubernetes(&file, environment)?,
             ec2: capabilities::ec2(&file, environment),
@@ -152,6 +155,16 @@ impl Plan {
             collectors,
             warnings,
         })
+    }
+}
+
+impl SpoolPlan {
+    /// Reads what the configuration says of the spool: neither components nor secrets are looked at.
+    ///
+    /// # Errors
+    /// Where the configuration cannot be what is meant.
+    pub fn read(overrides: &Overrides, environment: Environment<'_>) -> Result<SpoolPlan, ConfigError> {
+        Ok(spool(&read_file(overrides.config.as_deref())?, overrides, environment))
     }
 }
 
@@ -338,9 +351,11 @@ fn cycle(file: &File, overrides: &Overrides, collectors: usize) -> Result<CycleP
     Ok(CyclePlan { deadline, delivery_reserve, schedule, jobs: jobs.min(collectors.max(1)), pause_after })
 }
 
-fn spool(file: &File) -> SpoolPlan {
+fn spool(file: &File, overrides: &Overrides, environment: Environment<'_>) -> SpoolPlan {
     let age = file.spool.age.and_then(|wall| SignedDuration::try_from(wall.0).ok());
     SpoolPlan {
+        folder: state_dir(overrides, environment).join("spool"),
+        sinks: sinks::names(file, environment).into_iter().map(str::to_owned).collect(),
         bytes_max: file.spool.bytes.unwrap_or(ByteSize::mib(256)),
         age_max: age.unwrap_or(SignedDuration::from_hours(24)),
     }

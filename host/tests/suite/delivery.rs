@@ -46,6 +46,21 @@ fn points_arrive_with_the_slot_as_time_and_everybodys_tags() {
 }
 
 #[test]
+fn what_waits_is_shown_without_components_and_without_a_key() {
+    let intake = Intake::start();
+    let site = site(&intake, 5);
+    intake.answer(&vec![Answer::Status(401, ""); 9]);
+    assert_eq!(site.call(&["run-all"]).code, 5);
+    std::fs::remove_dir_all(site.dir.path().join("components")).unwrap();
+    let shown = site.env("DD_API_KEY", "").call(&["spool", "--format", "json"]);
+    assert_eq!(
+        (shown.code, &shown.json()["segments"][0]["points"]["datadog"]),
+        (0, &Value::from(5 + OWN)),
+        "{shown:#?}"
+    );
+}
+
+#[test]
 fn a_repeated_cycle_of_the_same_slot_writes_the_same_points() {
     let intake = Intake::start();
     let site = site(&intake, 5);

@@ -9,7 +9,10 @@ use crate::model::Secret;
 use crate::policy::Credential;
 
 use super::credentials::Credentials;
-use super::file::{DatadogSection, File, OtlpSection, PushgatewaySection, RemoteWriteSection, SecretSource};
+use super::file::{
+    DatadogSection, File, JsonlSection, OtlpSection, PushgatewaySection, RemoteWriteSection, SecretSource,
+    TextfileSection,
+};
 use super::network::base_url;
 use super::secrets::{self, StoredSecrets};
 use super::{ConfigError, Environment};
@@ -118,39 +121,86 @@ impl SinkPlan {
     }
 }
 
-/// Without a section there is a Datadog sink where `DD_API_KEY` is set, or `DD_API_KEY_FILE`: what every Datadog tool does.
+/// A section of the file that makes a sink.
+enum Section<'a> {
+    Datadog(Box<DatadogSection>),
+    Otlp(&'a OtlpSection),
+    RemoteWrite(&'a RemoteWriteSection),
+    Pushgateway(&'a PushgatewaySection),
+    Textfile(&'a TextfileSection),
+    Jsonl(&'a JsonlSection),
+    Stdout,
+}
+
+/// The sinks of a file.
 pub(super) fn build(
     file: &File,
     credentials: &Credentials,
     stored: &StoredSecrets,
     environment: Environment<'_>,
 ) -> Result<Vec<SinkPlan>, ConfigError> {
-    let mut sinks = Vec::new();
+    sections(file, environment).iter().map(|section| section.plan(credentials, stored, environment)).collect()
+}
+
+/// The names of the sinks that [`build`] makes, without a look at what they need.
+pub(super) fn names(file: &File, environment: Environment<'_>) -> Vec<&'static str> {
+    sections(file, environment).iter().map(Section::name).collect()
+}
+
+/// Without a section there is a Datadog sink where `DD_API_KEY` is set, or `DD_API_KEY_FILE`: what every Datadog tool does.
+fn sections<'a>(file: &'a File, environment: Environment<'_>) -> Vec<Section<'a>> {
     let is_set = |name: &&str| environment(name).is_some_and(|text| !text.trim().is_empty());
-    let implied = ["DD_API_KEY", "DD_API_KEY_FILE"].iter().any(is_set);
-    let section = file.sink.datadog.clone().or_else(|| implied.then(DatadogSection::default));
-    if let Some(section) = section.filter(|section| section.enabled != Some(false)) {
-        sinks.push(SinkPlan::Datadog(Box::new(datadog(&section, stored, environment)?)));
+    let is_implied = || ["DD_API_KEY", "DD_API_KEY_FILE"].iter().any(is_set);
+    let is_on = |enabled: Option<bool>| enabled != Some(false);
+    let sink = &file.sink;
+    let datadog = sink.datadog.clone().or_else(|| is_implied().then(DatadogSection::default));
+    let all = [
+        datadog.filter(|section| is_on(section.enabled)).map(|section| Section::Datadog(Box::new(section))),
+        sink.otlp.as_ref().filter(|section| is_on(section.enabled)).map(Section::Otlp),
+        sink.remote_write.as_ref().filter(|section| is_on(section.enabled)).map(Section::RemoteWrite),
+        sink.pushgateway.as_ref().filter(|section| is_on(section.enabled)).map(Section::Pushgateway),
+        sink.textfile.as_ref().filter(|section| is_on(section.enabled)).map(Section::Textfile),
+        sink.jsonl.as_ref().filter(|section| is_on(section.enabled)).map(Section::Jsonl),
+        sink.stdout.as_ref().filter(|section| is_on(section.enabled)).map(|_| Section::Stdout),
+    ];
+    all.into_iter().flatten().collect()
+}
+
+impl Section<'_> {
+    fn name(&self) -> &'static str {
+        match self {
+            Section::Datadog(_) => "datadog",
+            Section::Otlp(_) => "otlp",
+            Section::RemoteWrite(_) => "remote_write",
+            Section::Pushgateway(_) => "pushgateway",
+            Section::Textfile(_) => "textfile",
+            Section::Jsonl(_) => "jsonl",
+            Section::Stdout => "stdout",
+        }
     }
-    if let Some(section) = file.sink.otlp.as_ref().filter(|section| section.enabled != Some(false)) {
-        sinks.push(SinkPlan::Otlp(Box::new(otlp(section, credentials, environment)?)));
+
+    fn plan(
+        &self,
+        credentials: &Credentials,
+        stored: &StoredSecrets,
+        environment: Environment<'_>,
+    ) -> Result<SinkPlan, ConfigError> {
+        Ok(match self {
+            Section::Datadog(section) => SinkPlan::Datadog(Box::new(datadog(section, stored, environment)?)),
+            Section::Otlp(section) => SinkPlan::Otlp(Box::new(otlp(section, credentials, environment)?)),
+            Section::RemoteWrite(section) => {
+                SinkPlan::RemoteWrite(Box::new(remote_write(section, credentials, environment)?))
+            }
+            Section::Pushgateway(section) => {
+                SinkPlan::Pushgateway(Box::new(pushgateway(section, credentials, environment)?))
+            }
+            Section::Textfile(section) => {
+                SinkPlan::Textfile(path("textfile", "/var/lib/node_exporter/host.prom", section.path.as_ref())?)
+            }
+            Section::Jsonl(section) => SinkPlan::Jsonl(path("jsonl", "/var/log/points.jsonl", section.path.as_ref())?),
+            Section::Stdout => SinkPlan::Stdout,
+        })
     }
-    if let Some(section) = file.sink.remote_write.as_ref().filter(|section| section.enabled != Some(false)) {
-        sinks.push(SinkPlan::RemoteWrite(Box::new(remote_write(section, credentials, environment)?)));
-    }
-    if let Some(section) = file.sink.pushgateway.as_ref().filter(|section| section.enabled != Some(false)) {
-        sinks.push(SinkPlan::Pushgateway(Box::new(pushgateway(section, credentials, environment)?)));
-    }
-    if let Some(section) = file.sink.textfile.as_ref().filter(|section| section.enabled != Some(false)) {
-        sinks.push(SinkPlan::Textfile(path("textfile", "/var/lib/node_exporter/host.prom", section.path.as_ref())?));
-    }
-    if let Some(section) = file.sink.jsonl.as_ref().filter(|section| section.enabled != Some(false)) {
-        sinks.push(SinkPlan::Jsonl(path("jsonl", "/var/log/points.jsonl", section.path.as_ref())?));
-    }
-    if file.sink.stdout.as_ref().is_some_and(|section| section.enabled != Some(false)) {
-        sinks.push(SinkPlan::Stdout);
-    }
-    Ok(sinks)
 }
 
 fn datadog(

@@ -107,3 +107,14 @@ fn what_cannot_be_is_an_error_with_the_line_to_write() {
         assert!(says.iter().all(|part| error.contains(part)) && !error.contains("hunter22"), "{text}: {error}");
     }
 }
+
+#[test]
+fn the_names_of_sinks_are_known_without_what_they_need() {
+    let text = "[sink.jsonl]\npath = 'a'\n[sink.datadog]\n[sink.stdout]\n[sink.textfile]\npath = 'a'\n[sink.otlp]\nendpoint = 'http://a'\n\
+                [sink.remote_write]\nurl = 'http://a'\n[sink.pushgateway]\nurl = 'http://a'\nenabled = false";
+    let all = sinks(text, &[("DD_API_KEY", "k")]).unwrap();
+    let file = File::read(Path::new("host.toml"), text).unwrap();
+    let known = names(&file, &|_| None);
+    assert_eq!(known, all.iter().map(SinkPlan::name).collect::<Vec<_>>());
+    assert_eq!(known, ["datadog", "otlp", "remote_write", "textfile", "jsonl", "stdout"]);
+}
