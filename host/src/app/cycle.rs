@@ -15,7 +15,7 @@ use super::{own_series, signals};
 use crate::capability::{Capabilities, Cluster, Ec2, Ec2World, LastValues, Workloads};
 use crate::clock::{self, CycleClock};
 use crate::config::{CollectorPlan, Plan, SinkPlan, SpoolPlan};
-use crate::delivery::{Courier, Recorder, Seal, common_tags};
+use crate::delivery::{Courier, Patience, Recorder, Seal, common_tags};
 use crate::egress::{Egress, Network, system_lookup};
 use crate::limits::ByteSize;
 use crate::model::{
@@ -106,7 +106,9 @@ pub async fn run_cycle(
     let manifest = own_series::manifest().context("the host's own series")?;
     let courier = seal.as_ref().map(|seal| {
         let sinks = sinks(&plan, &manifest, &network);
-        Courier::start(seal.spool(), sinks, CycleClock::new(start, began), &delivery_deadline(deadline, stop), &events)
+        let deadline = delivery_deadline(deadline, stop);
+        let patience = Patience { deadline, without_progress: plan.cycle.delivery_reserve };
+        Courier::start(seal.spool(), sinks, CycleClock::new(start, began), &patience, &events)
     });
     let mut runs = collect(&cycle, options.delivers).await;
     // Written while the last points are delivered.

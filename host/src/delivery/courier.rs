@@ -27,13 +27,25 @@ pub struct Courier {
     tasks: JoinSet<(usize, Route)>,
 }
 
+/// How long points are brought to a sink.
+#[derive(Clone, Debug)]
+pub struct Patience {
+    /// When delivery is over; may come nearer while it goes on.
+    pub deadline: watch::Receiver<Instant>,
+    /// How long a sink that settles nothing is tried again, once nothing more comes.
+    pub without_progress: Duration,
+}
+
 /// What one sink's task works with.
 struct Route {
     sink: Arc<Sink>,
     settler: Settler,
     clock: CycleClock,
-    /// When delivery is over; may come nearer while it goes on.
-    deadline: watch::Receiver<Instant>,
+    patience: Patience,
+    /// None when nothing more comes.
+    written: watch::Receiver<Option<u64>>,
+    /// When something was settled, or nothing more came: the later one; none before both.
+    progress: Option<Instant>,
     events: mpsc::UnboundedSender<Event>,
     summary: SinkSummary,
     /// How far this machine's clock is behind the sink's, where its answers say so.
@@ -55,7 +67,7 @@ impl Courier {
         spool: &Spool,
         sinks: Vec<Sink>,
         clock: CycleClock,
-        deadline: &watch::Receiver<Instant>,
+        patience: &Patience,
         events: &mpsc::UnboundedSender<Event>,
     ) -> Courier {
         let mut tasks = JoinSet::new();
@@ -66,10 +78,12 @@ impl Courier {
             };
             let mut route = Route {
                 settler: reader.settler(),
+                written: reader.written(),
                 summary: SinkSummary { sink: sink.name().into(), ..SinkSummary::default() },
                 sink: Arc::new(sink),
                 clock,
-                deadline: deadline.clone(),
+                patience: patience.clone(),
+                progress: None,
                 events: events.clone(),
                 behind: SignedDuration::ZERO,
                 stopped: None,
@@ -150,7 +164,7 @@ impl Route {
         payloads.reverse();
         let mut tries = 0;
         while let Some(payload) = payloads.pop() {
-            let deadline = *self.deadline.borrow();
+            let deadline = *self.patience.deadline.borrow();
             let sent = self.sink.send(&payload, deadline).await;
             if let Some(behind) = sent.clock_behind {
                 self.behind = behind;
@@ -185,6 +199,7 @@ impl Route {
                 }
             }
             tries = 0;
+            self.progress = self.progress.map(|_| clock::instant());
             self.settler.settle(chunk, payload.samples.end);
         }
         Ok(())
@@ -207,26 +222,44 @@ impl Route {
         (age > age_max).then(|| format!("expired: older than {age_max:#}, which {} refuses", self.summary.sink))
     }
 
-    /// Waits before the same payload is sent again; an error where the time for delivery is over before.
+    /// Waits before the same payload is sent again; an error where the time for delivery is over before, or patience is.
     async fn pause(&mut self, tries: u32, reason: &str, wait: Option<Duration>) -> Result<(), String> {
         let pause = wait.unwrap_or_default().max(backoff(tries));
         let sink = self.summary.sink.clone();
         drop(self.events.send(Event::PushDeferred { sink, reason: reason.into(), pause }));
         let until = clock::instant() + pause;
         loop {
-            if *self.deadline.borrow_and_update() <= until {
+            if self.gives_up_at() <= until {
                 return Err(reason.into());
             }
+            let more_comes = self.progress.is_none();
             tokio::select! {
                 () = sleep_until(until.into()) => return Ok(()),
-                changed = self.deadline.changed() => if changed.is_err() {
+                changed = self.patience.deadline.changed() => if changed.is_err() {
                     // Nobody can change it any more.
                     sleep_until(until.into()).await;
                     return Ok(());
                 },
+                () = ended(&mut self.written), if more_comes => {}
             }
         }
     }
+
+    /// When the sink is left alone, if it settles nothing before.
+    fn gives_up_at(&mut self) -> Instant {
+        let deadline = *self.patience.deadline.borrow_and_update();
+        if self.progress.is_none() && self.written.borrow().is_none() {
+            self.progress = Some(clock::instant());
+        }
+        let patience = self.progress.map(|progress| progress + self.patience.without_progress);
+        patience.map_or(deadline, |patience| patience.min(deadline))
+    }
+}
+
+/// Waits until nothing more comes.
+async fn ended(written: &mut watch::Receiver<Option<u64>>) {
+    // The sender lives in what the reader holds.
+    drop(written.wait_for(Option::is_none).await);
 }
 
 /// The samples of a payload encoded again, in so many parts or more.

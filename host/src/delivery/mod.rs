@@ -7,5 +7,5 @@
 mod courier;
 mod recorder;
 
-pub use courier::Courier;
+pub use courier::{Courier, Patience};
 pub use recorder::{Recorder, Seal, common_tags};

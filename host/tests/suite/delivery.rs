@@ -46,6 +46,29 @@ fn points_arrive_with_the_slot_as_time_and_everybodys_tags() {
 }
 
 #[test]
+fn a_sink_that_takes_nothing_does_not_keep_the_host_until_the_cycles_deadline() {
+    let intake = Intake::start();
+    let site = site(&intake, 5)
+        .replace_config("deadline = '8s'\ndelivery_reserve = '4s'", "deadline = '5m'\ndelivery_reserve = '1s'")
+        .config("[limits]\ndeadline = '1s'\n[collector.late]\ncomponent = 'hostile.wasm'\nsettings = { act = 'emit-then-spin' }");
+    intake.answer(&vec![Answer::Status(503, ""); 200]);
+    let down = site.call(&["run-all", "--format", "json", "--now", "2025-10-24T12:00:00Z"]);
+    let milliseconds = down.json()["duration_ms"].as_u64().unwrap();
+    assert_eq!(down.code, 5, "{down:#?}");
+    // As long as a collector runs, and a second more; not five minutes.
+    assert!((1000..30_000).contains(&milliseconds), "{milliseconds}");
+    assert_eq!(sink(&down)["reasons"]["deferred"].as_object().unwrap().keys().next().unwrap(), "503");
+    intake.answer(&[]);
+    let up = site.call(&["run-all", "--format", "json", "--now", "2025-10-24T12:15:00Z"]);
+    let waited = sink(&down)["deferred"].as_u64().unwrap();
+    assert_eq!(
+        (sink(&up)["delivered"].as_u64(), sink(&up)["deferred"].as_u64()),
+        (Some(2 * waited), Some(0)),
+        "{up:#?}"
+    );
+}
+
+#[test]
 fn what_waits_is_shown_without_components_and_without_a_key() {
     let intake = Intake::start();
     let site = site(&intake, 5);
