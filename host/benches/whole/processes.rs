@@ -4,9 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use host::runtime::Metering;
+use jiff::SignedDuration;
 use tokio::task::JoinSet;
 
 use super::figures::{Sample, Table, resident_mib};
@@ -39,8 +41,10 @@ impl Place {
     /// A cycle that delivers, and reports as JSON.
     pub fn delivering(&self) -> Command {
         let mut command = self.command(&["run-all", "--format", "json"]);
-        // A slot of its own: that of a cycle before would write that cycle's values again.
-        command.env("DD_API_KEY", "key").env("HOST_SLOT", jiff::Timestamp::now().to_string());
+        // A slot of its own, whole seconds from every other one: that of a cycle before would write that cycle's values again.
+        static CYCLES: AtomicI64 = AtomicI64::new(0);
+        let slot = jiff::Timestamp::now() + SignedDuration::from_secs(10 * CYCLES.fetch_add(1, Ordering::Relaxed));
+        command.env("DD_API_KEY", "key").env("HOST_SLOT", slot.to_string());
         command
     }
 
