@@ -29,9 +29,6 @@ const TIME: Duration = Duration::from_secs(20);
 /// Values are at most 64 KiB (AWS) to 1 MiB (Kubernetes, Vault).
 const ANSWER_BYTES_MAX: ByteSize = ByteSize::mib(2);
 
-/// The token of a pod's service account, as Kubernetes mounts it.
-const SERVICE_ACCOUNT_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
-
 /// Asks all stores that the configuration names, at the same time: AWS in one batched call, Kubernetes and Vault once for each name.
 ///
 /// # Errors
@@ -185,7 +182,8 @@ impl Vault {
     async fn enter(plan: &VaultPlan, network: &Network, deadline: Instant) -> Result<Vault, String> {
         let namespace = plan.namespace.iter().map(|namespace| ("X-Vault-Namespace".to_owned(), namespace.clone()));
         let headers = namespace.chain([("X-Vault-Request".to_owned(), "true".to_owned())]).collect();
-        let with = |token: Option<&Secret>| {
+        // What is sent is taken out of what comes back, be it in a header or, at the door, in a body.
+        let with = |token: Option<&Secret>, sent: &Secret| {
             let upstream = Upstream {
                 name: Name::lossy("vault"),
                 base_url: plan.address.clone(),
@@ -196,20 +194,19 @@ impl Vault {
                 timeouts: plan.timeouts,
                 is_conditional: false,
             };
-            let redactor = Redactor::new(token.map(|token| (None, token)));
-            Endpoint::new(upstream, network.clone(), redactor).of_section("secrets.vault")
+            Endpoint::new(upstream, network.clone(), Redactor::new([(None, sent)])).of_section("secrets.vault")
         };
-        let (role, mount) = match &plan.login {
-            VaultLogin::Token(token) => return Ok(Vault { endpoint: with(Some(token)), headers, deadline }),
-            VaultLogin::Kubernetes { role, mount } => (role, mount),
+        let (role, mount, file) = match &plan.login {
+            VaultLogin::Token(token) => return Ok(Vault { endpoint: with(Some(token), token), headers, deadline }),
+            VaultLogin::Kubernetes { role, mount, token } => (role, mount, token),
         };
-        let jwt =
-            std::fs::read_to_string(SERVICE_ACCOUNT_TOKEN).map_err(|e| format!("{SERVICE_ACCOUNT_TOKEN}: {e}"))?;
-        let outside = Vault { endpoint: with(None), headers: headers.clone(), deadline };
-        let body = serde_json::json!({ "role": role, "jwt": jwt.trim() }).to_string();
+        let jwt = std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
+        let jwt = Secret::new(jwt.trim());
+        let outside = Vault { endpoint: with(None, &jwt), headers: headers.clone(), deadline };
+        let body = serde_json::json!({ "role": role, "jwt": jwt.reveal() }).to_string();
         let answer = outside.ask("POST", &format!("auth/{mount}/login"), body).await?;
-        let token = answer["auth"]["client_token"].as_str().ok_or("the login gave no token")?;
-        Ok(Vault { endpoint: with(Some(&Secret::new(token))), headers, deadline })
+        let token = Secret::new(answer["auth"]["client_token"].as_str().ok_or("the login gave no token")?);
+        Ok(Vault { endpoint: with(Some(&token), &token), headers, deadline })
     }
 
     /// What a path holds: version 2 of the store has it one level deeper than version 1.

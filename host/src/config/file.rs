@@ -222,6 +222,8 @@ pub struct VaultSection {
     pub kubernetes_role: Option<Text>,
     /// Where that login is mounted.
     pub kubernetes_mount: Option<Text>,
+    /// The file with the service account's token, where it is not the one that every pod has: a projected one for Vault's audience.
+    pub kubernetes_token: Option<PathBuf>,
     pub allow_addresses: Vec<AddressRule>,
     pub timeouts: TimeoutsSection,
 }

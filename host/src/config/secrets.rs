@@ -1,7 +1,7 @@
 //! Secrets by reference: an environment variable, a file, or a store that is asked before the plan is made.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use url::Url;
@@ -76,10 +76,11 @@ pub struct VaultPlan {
 #[derive(Clone, Debug)]
 pub enum VaultLogin {
     Token(Secret),
-    /// With the pod's service account: the role, and where that way in is mounted.
+    /// With the pod's service account: the role, where that way in is mounted, and the file with the account's token.
     Kubernetes {
         role: String,
         mount: String,
+        token: PathBuf,
     },
 }
 
@@ -132,6 +133,9 @@ impl SecretsPlan {
     }
 }
 
+/// The token of a pod's service account, as Kubernetes mounts it.
+const SERVICE_ACCOUNT_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+
 /// A store that does not answer must not hold the cycle for long.
 const STORE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -147,7 +151,8 @@ fn vault(section: &VaultSection, environment: Environment<'_>) -> Result<Result<
     let login = match section.kubernetes_role.as_ref().and_then(|role| role.read(environment)) {
         Some(role) => {
             let mount = section.kubernetes_mount.as_ref().and_then(|mount| mount.read(environment));
-            Ok(VaultLogin::Kubernetes { role, mount: mount.unwrap_or_else(|| "kubernetes".into()) })
+            let token = section.kubernetes_token.clone().unwrap_or_else(|| SERVICE_ACCOUNT_TOKEN.into());
+            Ok(VaultLogin::Kubernetes { role, mount: mount.unwrap_or_else(|| "kubernetes".into()), token })
         }
         None => {
             let source = section.token.clone().unwrap_or_else(|| SecretSource::variable("VAULT_TOKEN"));

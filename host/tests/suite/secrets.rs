@@ -5,7 +5,7 @@ use std::path::Path;
 
 use base64::Engine as _;
 
-use crate::evil::Evil;
+use crate::evil::{Evil, Seen};
 use crate::intake::Intake;
 use crate::site::{Site, run_of};
 
@@ -196,6 +196,65 @@ fn a_secret_that_a_store_does_not_give_faults_its_collector_alone_with_the_line_
     let report = site.call(&["run-all", "--dry-run", "--format", "json"]).json();
     let message = run_of(&report, "hostile")["message"].clone();
     assert!(message.as_str().unwrap().contains("Vault answered 403: permission denied"), "{message}");
+}
+
+#[test]
+fn a_pod_logs_in_to_vault_with_its_service_account_and_what_it_shows_is_seen_nowhere() {
+    const ACCOUNT: &str = "the-token-of-the-service-account";
+    let login = |seen: &Seen| {
+        if seen.target != "/v1/auth/k8s/login" {
+            return None;
+        }
+        let body: serde_json::Value = serde_json::from_slice(&seen.body).unwrap();
+        assert_eq!((seen.method(), body["jwt"].as_str()), ("POST", Some(ACCOUNT)));
+        Some(match body["role"].as_str() {
+            Some("host") => (200, String::new(), br#"{"auth": {"client_token": "vault-token-0123456789"}}"#.to_vec()),
+            _ => (403, String::new(), format!(r#"{{"errors": ["no such role for {ACCOUNT}"]}}"#).into_bytes()),
+        })
+    };
+    let played = |role: &str| {
+        let evil = Evil::saying(login);
+        let keys = format!("kubernetes_role = '{role}'\nkubernetes_mount = 'k8s'\nkubernetes_token = 'account'");
+        let site = stored(&evil, "vault = 'secret/data/app'\nkey = 'TOKEN'")
+            .replace_config("[secrets.vault]", &format!("[secrets.vault]\n{keys}"));
+        std::fs::write(site.dir.path().join("account"), format!("{ACCOUNT}\n")).unwrap();
+        (site.call(&["run-all", "--dry-run", "--format", "json"]), evil)
+    };
+    let (called, evil) = played("host");
+    assert_eq!(called.code, 0, "{called:#?}");
+    let asked = evil.seen().into_iter().find(|seen| seen.target == "/ok").unwrap();
+    assert_eq!(asked.header("authorization"), Some("Bearer vault-secret-0123456789"));
+    let (refused, _) = played("stranger");
+    let message = run_of(&refused.json(), "hostile")["message"].to_string();
+    assert!(message.contains("Vault answered 403: no such role for [redacted]"), "{message}");
+    assert!(!format!("{refused:?}").contains(ACCOUNT));
+}
+
+#[test]
+fn without_the_right_to_ask_aws_for_all_at_once_secrets_are_asked_for_one_by_one() {
+    let aws = |seen: &Seen| {
+        let text = match seen.header("x-amz-target")? {
+            "secretsmanager.GetSecretValue" if String::from_utf8_lossy(&seen.body).contains("dev/app") => {
+                let secret = r#"{"Name": "dev/app", "ARN": "arn:aws:secretsmanager:us-east-1:1:secret:dev/app-AbCdEf",
+                    "SecretString": "aws-secret-0123456789"}"#;
+                return Some((200, "content-type: application/x-amz-json-1.1\r\n".into(), secret.into()));
+            }
+            "secretsmanager.GetSecretValue" => r#"{"__type": "ResourceNotFoundException", "Message": "none such"}"#,
+            _ => r#"{"__type": "AccessDeniedException", "Message": "not allowed to batch"}"#,
+        };
+        Some((400, "content-type: application/x-amz-json-1.1\r\n".into(), text.into()))
+    };
+    let evil = Evil::saying(aws);
+    let site = stored(&evil, "aws = 'dev/app'").config(
+        "[upstream.other]\nbase_url = 'http://127.0.0.1:9'\ncollectors = ['other']\ncredential = 'other'\n\
+         [credential.other]\nkind = 'bearer'\naws = 'dev/none'\n[collector.other]\ncomponent = 'hostile.wasm'",
+    );
+    let called = site.call(&["run-all", "--dry-run", "--format", "json"]);
+    let asked = evil.seen().into_iter().find(|seen| seen.target == "/ok").unwrap_or_else(|| panic!("{called:#?}"));
+    assert_eq!(asked.header("authorization"), Some("Bearer aws-secret-0123456789"));
+    let batches =
+        evil.seen().iter().filter(|seen| seen.header("x-amz-target").is_some_and(|t| t.contains("Batch"))).count();
+    assert_eq!((batches, evil.count("/aws/")), (1, 3));
 }
 
 #[test]
