@@ -86,18 +86,8 @@ fn escaped(text: &str, quotes: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Kind, Manifest};
-
-    fn sample(series: &str, value: f64, tags: &[&str]) -> Sample {
-        Sample {
-            series: series.into(),
-            kind: Kind::Gauge,
-            unit: "count".into(),
-            value,
-            tags: TagSet::new(tags.iter().copied()),
-            time: "2025-10-24T12:00:00Z".parse().unwrap(),
-        }
-    }
+    use crate::model::Manifest;
+    use crate::sinks::samples::gauge as sample;
 
     fn text(payload: &Payload) -> String {
         String::from_utf8(payload.body.clone().unwrap().to_vec()).unwrap()

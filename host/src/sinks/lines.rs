@@ -32,17 +32,11 @@ pub(super) fn encode(samples: &[Sample]) -> Payload {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sinks::samples::gauge;
 
     #[test]
     fn a_sample_is_a_line_of_json() {
-        let sample = Sample {
-            series: "a.b".into(),
-            kind: Kind::Gauge,
-            unit: "count".into(),
-            value: 1.5,
-            tags: TagSet::new(["env:x"]),
-            time: "2025-10-24T12:00:00Z".parse().unwrap(),
-        };
+        let sample = gauge("a.b", 1.5, &["env:x"]);
         let payload = encode(&[sample.clone(), sample]);
         assert_eq!(payload.samples, 0..2);
         let text = String::from_utf8(payload.body.unwrap().to_vec()).unwrap();

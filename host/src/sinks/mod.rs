@@ -12,6 +12,8 @@ mod payload;
 mod prometheus;
 mod pushgateway;
 mod remote_write;
+#[cfg(test)]
+mod samples;
 mod stdout;
 mod tags;
 mod textfile;

@@ -9,14 +9,16 @@
 //! - Where the disk does not take points they wait in memory, and the cycle says so.
 
 mod frame;
+mod history;
 mod lock;
 mod positions;
 mod reader;
+mod retention;
 mod segment;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,15 +27,15 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 
 use crate::limits::ByteSize;
-use crate::model::{Sample, SeriesSet, TagSet};
 
 pub use frame::{Batch, BatchPoint, BatchSeries};
+pub use history::SlotValues;
 pub use lock::{Holder, LockError, StateLock};
 pub use reader::{Chunk, Next, Reader, Settler};
 
 use positions::Positions;
 use reader::Gives;
-use segment::{Found, Segment};
+use segment::Segment;
 
 const SUFFIX: &str = "points";
 /// What could not be read whole is kept aside under this ending until it is too old.
@@ -81,13 +83,6 @@ struct Writer {
     /// The disk refused a frame: the rest of the cycle is in memory.
     is_in_memory: bool,
 }
-
-/// How long a slot may be repeated with the same values: a Job's retries, and a cycle that somebody starts by hand.
-const REPEATABLE_FOR: SignedDuration = SignedDuration::from_hours(2);
-
-/// Why points were given up.
-const TOO_MANY: &str = "spool full";
-const TOO_OLD: &str = "expired";
 
 impl Spool {
     /// Opens the spool of a folder, and gives up what is beyond its bounds. What is wrong with the folder is a problem
@@ -154,37 +149,6 @@ impl Spool {
         Reader::new(self.0.clone(), sink, Gives::NewestSlot)
     }
 
-    /// The values of this slot that earlier cycles have written.
-    pub fn values_of_slot(&self) -> SlotValues {
-        self.0.values_of(self.0.options.slot)
-    }
-
-    /// The newest slot that a cycle has written, and its values.
-    pub fn newest_slot(&self) -> Option<(Timestamp, SlotValues)> {
-        let newest = lock(&self.0.segments).keys().filter_map(|name| slot_of(name)).max()?;
-        Some((newest, self.0.values_of(newest)))
-    }
-
-    /// How many points there are of slots after this one.
-    pub fn points_after(&self, slot: Timestamp) -> u64 {
-        self.0.segments_after(slot).values().map(|segment| segment.points_from(0).unwrap_or_default()).sum()
-    }
-
-    /// The series of slots after this one whose points all carry these tags, by the tags that they have besides.
-    pub fn series_after(&self, slot: Timestamp, common: &TagSet) -> SeriesSet {
-        let mut series = SeriesSet::default();
-        for (name, segment) in self.0.segments_after(slot) {
-            let mut keep = |batch: &Batch<'_>| {
-                if batch.tags == common.as_joined() {
-                    batch.series_and_tags().for_each(|(name, tags)| series.insert(name, &tags));
-                }
-            };
-            // Who delivers says what cannot be read.
-            drop(self.0.for_each_batch(&name, &segment, segment.len(), &mut keep));
-        }
-        series
-    }
-
     /// Forgets what all sinks are through with, but for the slots that may still be repeated.
     pub fn close(&self) {
         self.0.close();
@@ -203,27 +167,6 @@ impl Spool {
     /// What waits: by segment, its bytes and the points that are left for each sink.
     pub fn waiting(&self) -> Vec<Waiting> {
         self.0.waiting()
-    }
-}
-
-/// Values of one slot: by series, then by all tags.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct SlotValues(HashMap<Arc<str>, HashMap<TagSet, f64>>);
-
-impl SlotValues {
-    /// The value that was written first.
-    pub fn get(&self, series: &str, tags: &TagSet) -> Option<f64> {
-        self.0.get(series)?.get(tags).copied()
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.0.values().map(HashMap::len).sum()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 }
 
@@ -311,47 +254,6 @@ impl Shared {
         segment.append(frame)
     }
 
-    /// Gives up segments that are too old.
-    fn expire(&self) {
-        let oldest = self.options.now.checked_sub(self.options.age_max).unwrap_or(Timestamp::MIN);
-        let is_old = |name: &str| slot_of(name).is_some_and(|slot| slot < oldest);
-        let old: Vec<String> = lock(&self.segments).keys().filter(|name| is_old(name)).cloned().collect();
-        for name in old {
-            self.give_up(&name, TOO_OLD);
-        }
-        for path in std::fs::read_dir(&self.options.folder).into_iter().flatten().filter_map(|e| Some(e.ok()?.path())) {
-            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            if path.extension().is_some_and(|ending| ending == DAMAGED_SUFFIX) && is_old(&name) {
-                drop(std::fs::remove_file(path));
-            }
-        }
-    }
-
-    /// Gives up the oldest segments until the rest is within the bound; never the newest.
-    fn make_room(&self) {
-        loop {
-            let oldest = {
-                let segments = lock(&self.segments);
-                let bytes: u64 = segments.values().map(|segment| segment.len()).sum();
-                match segments.keys().next() {
-                    Some(oldest) if segments.len() > 1 && bytes > self.options.bytes_max.0 => oldest.clone(),
-                    _ => return,
-                }
-            };
-            self.give_up(&oldest, TOO_MANY);
-        }
-    }
-
-    fn give_up(&self, name: &str, reason: &str) {
-        let Some(segment) = lock(&self.segments).remove(name) else { return };
-        for sink in &self.options.sinks {
-            let left = self.left_for(sink, name, &segment);
-            self.lose(sink, reason, left);
-        }
-        self.remove_file(&segment);
-        self.keep_positions();
-    }
-
     /// Points of a segment that a sink has not settled.
     fn left_for(&self, sink: &str, name: &str, segment: &Segment) -> u64 {
         let position = lock(&self.positions).get(sink, name);
@@ -366,89 +268,12 @@ impl Shared {
         }
     }
 
-    fn values_of(&self, slot: Timestamp) -> SlotValues {
-        let slot = slot_text(slot);
-        let segments = lock(&self.segments).clone();
-        let mut values = SlotValues::default();
-        for (name, segment) in segments.iter().filter(|(name, _)| name.starts_with(&slot)) {
-            let mut keep = |sample: Sample| {
-                values.0.entry(sample.series).or_default().entry(sample.tags).or_insert(sample.value);
-            };
-            // Who delivers says what cannot be read.
-            drop(self.for_each_sample(name, segment, segment.len(), &mut keep));
-        }
-        values
-    }
-
-    fn segments_after(&self, slot: Timestamp) -> BTreeMap<String, Arc<Segment>> {
-        let segments = lock(&self.segments).clone();
-        segments.into_iter().filter(|(name, _)| slot_of(name).is_some_and(|of| of > slot)).collect()
-    }
-
-    /// All samples of a segment up to `end`, as far as they can be read.
-    fn for_each_sample(&self, name: &str, segment: &Segment, end: u64, take: &mut dyn FnMut(Sample)) -> io::Result<()> {
-        self.for_each_batch(name, segment, end, &mut |batch| batch.samples().for_each(&mut *take))
-    }
-
-    /// All batches of a segment up to `end`, as far as they can be read.
-    fn for_each_batch(
-        &self,
-        name: &str,
-        segment: &Segment,
-        end: u64,
-        take: &mut dyn FnMut(&Batch<'_>),
-    ) -> io::Result<()> {
-        let mut offset = 0;
-        loop {
-            match segment.read(offset, end)? {
-                Found::Frame { header, batch, next } => {
-                    if let Some(batch) = header.batch(&batch) {
-                        take(&batch);
-                    }
-                    offset = next;
-                }
-                Found::Gap { next, is_damage } => {
-                    if is_damage {
-                        self.damaged(name, segment, offset, next);
-                    }
-                    offset = next;
-                }
-                Found::End => return Ok(()),
-            }
-        }
-    }
-
-    fn close(&self) {
-        let repeatable = self.options.now.checked_sub(REPEATABLE_FOR).unwrap_or(Timestamp::MIN).min(self.options.slot);
-        let segments = lock(&self.segments).clone();
-        for (name, segment) in segments {
-            let is_over = slot_of(&name).is_none_or(|slot| slot < repeatable);
-            let is_settled = self.options.sinks.iter().all(|sink| self.left_for(sink, &name, &segment) == 0);
-            if is_settled && is_over {
-                lock(&self.segments).remove(&name);
-                self.remove_file(&segment);
-            }
-        }
-        self.keep_positions();
-    }
-
     /// Notes that a part of a segment cannot be read; its file is kept for people.
     fn damaged(&self, name: &str, segment: &Segment, from: u64, to: u64) {
         segment.set_damaged();
         let what =
             format!("bytes {from} to {to} are damaged and were passed over; it is kept as {name}.{DAMAGED_SUFFIX}");
         self.problem(format!("spool file {}/{name}.{SUFFIX}: {what}", self.options.folder.display()));
-    }
-
-    fn remove_file(&self, segment: &Segment) {
-        let Some(path) = segment.path() else { return };
-        let removed = match segment.is_damaged() {
-            true => std::fs::rename(path, path.with_extension(DAMAGED_SUFFIX)),
-            false => std::fs::remove_file(path),
-        };
-        if let Err(e) = removed {
-            self.problem(format!("spool file {}: {e}", path.display()));
-        }
     }
 
     fn keep_positions(&self) {

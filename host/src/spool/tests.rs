@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::*;
-use crate::model::Kind;
+use crate::model::{Kind, TagSet};
 
 struct Folder {
     dir: tempfile::TempDir,

@@ -89,18 +89,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::sinks::samples::gauge;
 
     fn sample(n: usize, tag_bytes: usize, seed: u64) -> Sample {
         let mut random = fastrand::Rng::with_seed(seed ^ n as u64);
         let noise: String = std::iter::repeat_with(|| random.alphanumeric()).take(tag_bytes).collect();
-        Sample {
-            series: format!("a.{n}").into(),
-            kind: Kind::Gauge,
-            unit: "count".into(),
-            value: n as f64 / 2.0,
-            tags: TagSet::new([format!("noise:{noise}").as_str()]),
-            time: "2025-10-24T12:00:00Z".parse().unwrap(),
-        }
+        gauge(&format!("a.{n}"), n as f64 / 2.0, &[&format!("noise:{noise}")])
     }
 
     fn unpack(body: &[u8]) -> Vec<u8> {

@@ -120,16 +120,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::sinks::samples::gauge;
 
     fn sample(series: &str, kind: Kind, value: f64, tags: &[&str]) -> Sample {
-        Sample {
-            series: series.into(),
-            kind,
-            unit: "seconds".into(),
-            value,
-            tags: TagSet::new(tags.iter().copied()),
-            time: "2025-10-24T12:00:00Z".parse().unwrap(),
-        }
+        Sample { kind, unit: "seconds".into(), ..gauge(series, value, tags) }
     }
 
     fn unpack(payload: &Payload) -> Vec<u8> {

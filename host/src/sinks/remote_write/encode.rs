@@ -146,17 +146,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::{Kind, Manifest, TagSet};
+    use crate::model::Manifest;
+    use crate::sinks::samples::gauge;
 
     fn sample(series: &str, value: f64, tags: &[&str]) -> Sample {
-        Sample {
-            series: series.into(),
-            kind: Kind::Gauge,
-            unit: "byte".into(),
-            value,
-            tags: TagSet::new(tags.iter().copied()),
-            time: "2025-10-24T12:00:00Z".parse().unwrap(),
-        }
+        Sample { unit: "byte".into(), ..gauge(series, value, tags) }
     }
 
     fn described(series: &str) -> Descriptions {

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use super::intake::{Intake, Request};
 use super::{Descriptions, Payload, Sent, Verdict};
 use crate::config::RemoteWritePlan;
-use crate::egress::Network;
+use crate::egress::{Answer, Network};
 use crate::model::{Redactor, Sample};
 
 /// A receiver of remote write: Prometheus itself, Mimir, Thanos, VictoriaMetrics, …
@@ -66,18 +66,13 @@ impl RemoteWrite {
             return Verdict::EncodeAnew.into();
         }
         let samples = payload.samples.len() as u64;
-        let sent = match payload.version {
-            1 => {
-                self.intake
-                    .send(self.request(&OLD_HEADERS, body), deadline, |a, now| verdict::old(a, samples, now))
-                    .await
-            }
-            _ => {
-                self.intake
-                    .send(self.request(&NEW_HEADERS, body), deadline, |a, now| verdict::new(a, samples, now))
-                    .await
-            }
+        let is_old = payload.version == 1;
+        let verdict = |answer: &Answer, now| match is_old {
+            true => verdict::old(answer, samples, now),
+            false => verdict::new(answer, samples, now),
         };
+        let request = self.request(if is_old { &OLD_HEADERS } else { &NEW_HEADERS }, body);
+        let sent = self.intake.send(request, deadline, verdict).await;
         if sent.verdict == Verdict::EncodeAnew {
             self.fall_back();
         }
